@@ -1,0 +1,1 @@
+//! The GPU over memory-mapped registers.

@@ -1,0 +1,141 @@
+//! Every register that anybody may touch: one row each, and the only place that says so.
+//!
+//! The same row drives the software GPU (reset value, how it stores), the mediator (who answers a
+//! guest's access) and the command audit (may a guest's command name it).
+
+mod table;
+
+pub use table::REGISTERS;
+
+/// How the register behaves on the hardware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Plain storage.
+    ReadWrite,
+    /// Writes are ignored.
+    ReadOnly,
+    /// Upper sixteen bits of a write say which of the lower sixteen change.
+    Masked,
+    /// Writing one to a bit clears it.
+    WriteOneToClear,
+    /// Writing starts something that ends by itself; the behaviour says what.
+    Trigger,
+}
+
+/// Who answers a guest's access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// The vGPU itself emulates it; the hardware never sees the guest's value.
+    Own,
+    /// A value per vGPU, loaded into the hardware when that vGPU's work runs.
+    Shadow,
+    /// Read from the hardware; guest writes are ignored. Side-effect-free registers only.
+    Pass,
+    /// Reads zero, writes ignored; counted as a violation.
+    Deny,
+}
+
+/// What happens on an access beyond storing, by subject. The model and the mediator each give
+/// these names their meaning; `Storage` has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Nothing beyond [`Kind`].
+    Storage,
+    /// RING_TAIL, HEAD, START, CTL and ACTHD of an engine: views of the loaded context.
+    Ring,
+    /// HWS_PGA.
+    StatusPage,
+    /// ELSP.
+    Elsp,
+    /// EXECLIST_STATUS.
+    ExeclistStatus,
+    /// CSB entries and pointer.
+    ContextStatus,
+    /// RING_MODE.
+    RingMode,
+    /// MI_MODE: MODE_IDLE follows STOP_RING and the engine.
+    MiMode,
+    /// RESET_CTL: ready follows request.
+    ResetControl,
+    /// GDRST.
+    Gdrst,
+    /// RING_IMR.
+    RingInterruptMask,
+    /// GT interrupt banks 0x44300 + 0x10n and the master 0x44200.
+    InterruptTree,
+    /// Other interrupt banks (display, PCU): IMR, IIR, IER storage with write-one-to-clear IIR.
+    InterruptBank,
+    /// FORCE_TO_NONPRIV slots: only registers on the allow list.
+    NonPrivileged,
+    /// GFX_FLSH_CNTL and TLB invalidation requests: done at once, read zero.
+    Flush,
+    /// Free-running timestamp.
+    Timestamp,
+    /// Fence register halves.
+    Fence,
+    /// PCODE mailbox.
+    Mailbox,
+    /// Power well control: state bit follows request bit.
+    PowerWell,
+    /// Forcewake request and acknowledgement.
+    ForceWake,
+    /// PVINFO page (mediator only; bare hardware has nothing there).
+    Pvinfo,
+}
+
+/// One row: `count` registers, `stride` bytes apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Register {
+    /// The manual's name.
+    pub name: &'static str,
+    /// Byte offset in GTTMMADR of the first one.
+    pub offset: u32,
+    /// How many like it follow at `stride`.
+    pub count: u32,
+    /// Distance, bytes; 4 unless they interleave with others.
+    pub stride: u32,
+    /// Storage rule.
+    pub kind: Kind,
+    /// Who answers a guest.
+    pub policy: Policy,
+    /// Special behaviour.
+    pub behaviour: Behaviour,
+    /// Value after reset.
+    pub reset: u32,
+    /// Whether a guest's unprivileged or audited command (LRI, LRM, SRM, LRR) may name it.
+    pub command: bool,
+}
+
+/// GFX_FLSH_CNTL: makes GTT writes visible.
+pub const GFX_FLSH_CNTL: u32 = 0x101008;
+/// GDRST: bit 0 everything, then one bit per engine.
+pub const GDRST: u32 = 0x941c;
+/// Bytes of register space in BAR0.
+pub const REGISTER_SPACE: u32 = 0x20_0000;
+/// Where GTT entries begin in BAR0.
+pub const GTT_BASE: u32 = 0x80_0000;
+/// Size of BAR0, bytes.
+pub const BAR0_SIZE: u64 = 0x100_0000;
+/// GEN8_MASTER_IRQ.
+pub const MASTER_INTERRUPT: u32 = 0x44200;
+/// First GT interrupt bank: ISR, IMR, IIR, IER at 4-byte steps; four banks 0x10 apart.
+pub const GT_INTERRUPT_BANKS: u32 = 0x44300;
+
+/// Position of one register: the row and which of its `count` registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Index in [`REGISTERS`].
+    pub row: u16,
+    /// Which register of the row, below `count`.
+    pub element: u16,
+    /// Position among all registers of all rows: index into a storage array of [`SLOTS`] dwords.
+    pub storage: u16,
+}
+
+/// The register at `offset` (4-byte aligned), if it has a row. Constant number of steps.
+pub fn find(offset: u32) -> Option<Slot> {
+    table::find(offset)
+}
+
+/// How many registers all rows have together.
+pub const SLOTS: usize = table::SLOTS;

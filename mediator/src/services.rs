@@ -1,0 +1,116 @@
+//! What the mediator needs from outside: a hypervisor's services and a clock.
+//!
+//! Nothing here is Xen's: a simulated implementation serves host tests and loopback guests.
+
+use gpu::{DmaAddress, DmaFault, DmaPage};
+
+/// A guest, by its hypervisor's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomainId(pub u16);
+
+impl core::fmt::Display for DomainId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "d{}", self.0)
+    }
+}
+
+/// A guest-physical frame number as the guest alleges it; only [`Guests::pin`] makes it usable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuestFrame(pub u64);
+
+/// Why a page could not be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageError {
+    /// The guest has no RAM at this frame.
+    Absent(GuestFrame),
+    /// The guest's pin quota is used up.
+    Quota {
+        /// Pins allowed.
+        limit: u32,
+    },
+    /// The service domain has no page left.
+    OutOfMemory,
+    /// The hypervisor refused; its error number.
+    Refused(i32),
+}
+
+impl core::fmt::Display for PageError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Absent(frame) => write!(f, "no guest RAM at frame {:#x}", frame.0),
+            Self::Quota { limit } => write!(f, "pin quota of {limit} pages used up"),
+            Self::OutOfMemory => write!(f, "service domain out of pages"),
+            Self::Refused(errno) => write!(f, "hypervisor refused with error {errno}"),
+        }
+    }
+}
+
+/// Windows of guest-physical space that the mediator has served by [`crate::Mediator::access`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// BAR0: registers and GTT entries.
+    Registers,
+    /// BAR2: the aperture.
+    Aperture,
+}
+
+/// Hypervisor services. Nothing here waits for a guest or for the GPU.
+pub trait Guests {
+    /// Holds a guest's page and tells its DMA address. Pins count: each needs one `unpin`.
+    fn pin(&mut self, domain: DomainId, frame: GuestFrame) -> Result<DmaPage, PageError>;
+
+    /// Gives back one pin. The caller made sure that the GPU reaches the page no more.
+    fn unpin(&mut self, domain: DomainId, frame: GuestFrame);
+
+    /// A zeroed page of the service domain that works for `domain`, or for nobody but the host.
+    fn allocate(&mut self, domain: Option<DomainId>) -> Result<DmaPage, PageError>;
+
+    /// Gives back a page from `allocate`.
+    fn free(&mut self, page: DmaPage);
+
+    /// Copies out of a pinned or allocated page. Never crosses a page.
+    fn read(&self, address: DmaAddress, data: &mut [u8]) -> Result<(), DmaFault>;
+
+    /// Copies into a pinned or allocated page. Never crosses a page.
+    fn write(&mut self, address: DmaAddress, data: &[u8]) -> Result<(), DmaFault>;
+
+    /// Sends a message-signalled interrupt exactly as the guest programmed it.
+    fn inject(&mut self, domain: DomainId, address: u64, data: u32);
+
+    /// Routes accesses to a window here: `Some((first, size))` bytes guest-physical, `None` stops
+    /// it. Idempotent and cheap; guests toggle decoding half a dozen times at boot.
+    fn trap(
+        &mut self,
+        domain: DomainId,
+        window: Window,
+        range: Option<(u64, u64)>,
+    ) -> Result<(), PageError>;
+
+    /// Makes writes to a guest's page arrive as accesses, or stops that.
+    fn write_protect(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        on: bool,
+    ) -> Result<(), PageError>;
+
+    /// Places `count` frames of a real aperture, from `first`, at a guest frame without traps, or
+    /// takes them away.
+    fn map_frames(
+        &mut self,
+        domain: DomainId,
+        at: GuestFrame,
+        first: DmaPage,
+        count: u64,
+        on: bool,
+    ) -> Result<(), PageError>;
+
+    /// Pins that `domain` holds now, for status and leak checks.
+    fn pins(&self, domain: DomainId) -> u32;
+}
+
+/// Monotonic time.
+pub trait Clock {
+    /// Nanoseconds since some fixed moment.
+    fn now(&self) -> u64;
+}
