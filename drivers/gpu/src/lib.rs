@@ -12,9 +12,11 @@ pub mod dma;
 pub mod hw;
 pub mod interrupts;
 pub mod model;
+pub mod ram;
 pub mod spec;
 
 pub use address::{DmaAddress, DmaPage, GraphicsAddress, GttIndex, PAGE_SIZE};
 pub use device::{Gpu, GpuFault, Progress};
 pub use dma::{Dma, DmaFault, Owner};
+pub use ram::Ram;
 pub use spec::engine::Engine;
