@@ -1,0 +1,1 @@
+//! Which guest's work an engine runs next.
