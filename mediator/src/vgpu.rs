@@ -1,0 +1,132 @@
+//! One guest's GPU: what it was given, what it sees, what we keep about it.
+
+mod config;
+mod counters;
+mod limiter;
+
+pub use config::{Display, VgpuConfig};
+pub use counters::Counters;
+pub(crate) use limiter::Limiter;
+
+use gpu::spec::registers::SLOTS;
+use gpu::{DmaPage, Engine, Gpu, GttIndex};
+
+use crate::execlist::VirtualEngine;
+use crate::gtt::VirtualGtt;
+use crate::interrupts::Interrupts;
+use crate::partition::Slice;
+use crate::pci::PciConfig;
+use crate::ppgtt::PpgttSpace;
+use crate::pvinfo::Pvinfo;
+use crate::registers::RegisterFile;
+use crate::{AttachError, Clock, DomainId, Guests, Host, submission};
+
+/// One guest's GPU.
+pub struct Vgpu {
+    // Fixed at attach.
+    pub(crate) domain: DomainId,
+    pub(crate) config: VgpuConfig,
+    pub(crate) slice: Slice,
+    /// What absent entries of the slice lead to; tagged with the domain.
+    pub(crate) scratch: DmaPage,
+
+    // What the guest sees.
+    pub(crate) pci: PciConfig,
+    pub(crate) registers: RegisterFile,
+    pub(crate) gtt: VirtualGtt,
+    pub(crate) pvinfo: Pvinfo,
+    pub(crate) interrupts: Interrupts,
+
+    // Submission.
+    pub(crate) engines: [VirtualEngine; Engine::COUNT],
+    pub(crate) ppgtts: PpgttSpace,
+
+    // Our bookkeeping.
+    pub(crate) counters: Counters,
+    /// Console lines about this guest.
+    pub(crate) log: Limiter,
+}
+
+impl Vgpu {
+    /// Sets aside everything the vGPU will ever need; on refusal nothing stays taken.
+    pub(crate) fn new<G: Gpu, H: Guests, C: Clock>(
+        host: &mut Host<G, H, C>,
+        domain: DomainId,
+        config: VgpuConfig,
+    ) -> Result<Self, AttachError> {
+        let slice = host.partition.allocate(&config)?;
+        let parts = VirtualGtt::new(&slice).and_then(|gtt| {
+            let registers = RegisterFile::new(&config)
+                .ok_or(AttachError::OutOfMemory { asked: SLOTS * 4 })?;
+            Ok((gtt, registers, host.guests.allocate(Some(domain))?))
+        });
+        let (gtt, registers, scratch) = match parts {
+            Ok(parts) => parts,
+            Err(error) => {
+                host.partition.release(&slice);
+                return Err(error);
+            }
+        };
+        gtt.fill(&mut host.gpu, &slice, scratch);
+        Ok(Self {
+            domain,
+            config,
+            slice,
+            scratch,
+            pci: PciConfig::new(host.partition.total()),
+            registers,
+            gtt,
+            pvinfo: Pvinfo::default(),
+            interrupts: Interrupts::new(host.clock.now()),
+            engines: Engine::ALL.map(VirtualEngine::new),
+            ppgtts: PpgttSpace::new(),
+            counters: Counters::default(),
+            log: Limiter::console(host.clock.now()),
+        })
+    }
+
+    /// Gives everything back, at any moment. The vGPU must not be used afterwards.
+    pub(crate) fn release<G: Gpu, H: Guests, C: Clock>(&mut self, host: &mut Host<G, H, C>) {
+        // No window leads here any more, so nothing new can start; then nothing of it runs; then
+        // the GPU reaches none of its pages; only then may they go.
+        self.pci.close(self.domain, &self.slice, host);
+        submission::release(host, self);
+        self.gtt.fill(&mut host.gpu, &self.slice, host.scratch);
+        host.gpu.flush_gtt();
+        self.gtt.release(&mut host.guests, self.domain);
+        host.guests.free(self.scratch);
+        host.partition.release(&self.slice);
+    }
+
+    /// Whose it is.
+    pub fn domain(&self) -> DomainId {
+        self.domain
+    }
+
+    /// What it was asked to be.
+    pub fn config(&self) -> &VgpuConfig {
+        &self.config
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// First entry and number of entries of its low and of its high GM.
+    pub fn graphics_memory(&self) -> [(GttIndex, u32); 2] {
+        [self.slice.mappable, self.slice.nonmappable]
+            .map(|region| (GttIndex(region.first), region.count))
+    }
+
+    /// One engine of it.
+    pub(crate) fn engine(&mut self, engine: Engine) -> &mut VirtualEngine {
+        // PANIC: Engine::index is below Engine::COUNT, the array's length.
+        &mut self.engines[engine.index()]
+    }
+
+    /// Whether the guest's driver said that its probe succeeded (PVINFO `display_ready`).
+    pub fn driver_ready(&self) -> bool {
+        self.pvinfo.ready
+    }
+}
