@@ -39,9 +39,16 @@ pub struct Ram(Rc<RefCell<Pages>>);
 impl Ram {
     /// Memory of which `pages` pages can be handed out.
     pub fn new(pages: usize) -> Self {
-        let page = Page { owner: Owner::Nobody, bytes: None };
+        let page = Page {
+            owner: Owner::Nobody,
+            bytes: None,
+        };
         let pages = alloc::vec![page; pages.saturating_add(1)];
-        Self(Rc::new(RefCell::new(Pages { pages, free: Vec::new(), fresh: 1 })))
+        Self(Rc::new(RefCell::new(Pages {
+            pages,
+            free: Vec::new(),
+            fresh: 1,
+        })))
     }
 
     /// Hands out one zeroed page, or none if all are in use.
@@ -70,7 +77,10 @@ impl Ram {
             return;
         }
         if let Some(entry) = inner.pages.get_mut(page.0 as usize) {
-            *entry = Page { owner: Owner::Nobody, bytes: None };
+            *entry = Page {
+                owner: Owner::Nobody,
+                bytes: None,
+            };
             inner.free.push(page.0);
         }
     }
@@ -94,10 +104,17 @@ impl Ram {
         let mut at = address.0;
         let mut data = data;
         while !data.is_empty() {
-            let page = inner.pages.get((at / PAGE_SIZE) as usize).ok_or(DmaFault(address))?;
+            let page = inner
+                .pages
+                .get((at / PAGE_SIZE) as usize)
+                .ok_or(DmaFault(address))?;
             let offset = (at % PAGE_SIZE) as usize;
             let (chunk, rest) = data.split_at_mut(data.len().min(SIZE - offset));
-            match page.bytes.as_ref().and_then(|bytes| bytes.get(offset..offset + chunk.len())) {
+            match page
+                .bytes
+                .as_ref()
+                .and_then(|bytes| bytes.get(offset..offset + chunk.len()))
+            {
                 Some(bytes) => chunk.copy_from_slice(bytes),
                 None => chunk.fill(0),
             }
@@ -113,7 +130,10 @@ impl Ram {
         let mut at = address.0;
         let mut data = data;
         while !data.is_empty() {
-            let page = inner.pages.get_mut((at / PAGE_SIZE) as usize).ok_or(DmaFault(address))?;
+            let page = inner
+                .pages
+                .get_mut((at / PAGE_SIZE) as usize)
+                .ok_or(DmaFault(address))?;
             let offset = (at % PAGE_SIZE) as usize;
             let (chunk, rest) = data.split_at(data.len().min(SIZE - offset));
             let bytes = page.bytes.get_or_insert_with(|| Box::new([0; SIZE]));
@@ -137,7 +157,11 @@ impl Dma for Ram {
     }
 
     fn owner(&self, page: DmaPage) -> Owner {
-        self.0.borrow().pages.get(page.0 as usize).map_or(Owner::Nobody, |page| page.owner)
+        self.0
+            .borrow()
+            .pages
+            .get(page.0 as usize)
+            .map_or(Owner::Nobody, |page| page.owner)
     }
 }
 
@@ -167,7 +191,11 @@ mod tests {
         assert_eq!(Dma::owner(&ram, page), Owner::Nobody);
         assert_eq!(ram.in_use(), 0);
         assert_eq!(ram.allocate(Owner::Host), Some(page));
-        assert_eq!(ram.allocate(Owner::Host), None, "a double release is one release");
+        assert_eq!(
+            ram.allocate(Owner::Host),
+            None,
+            "a double release is one release"
+        );
         let mut byte = [1];
         ram.read(page.at(0), &mut byte).unwrap();
         assert_eq!(byte, [0]);
@@ -179,10 +207,14 @@ mod tests {
         let data: Vec<u8> = (0..=255).collect();
         ram.write(DmaAddress(2 * PAGE_SIZE - 100), &data).unwrap();
         let mut back = [0; 256];
-        ram.read(DmaAddress(2 * PAGE_SIZE - 100), &mut back).unwrap();
+        ram.read(DmaAddress(2 * PAGE_SIZE - 100), &mut back)
+            .unwrap();
         assert_eq!(back.as_slice(), data);
         let end = DmaAddress(3 * PAGE_SIZE - 1);
         assert_eq!(ram.write(end, &[1, 2]), Err(DmaFault(end)));
-        assert_eq!(ram.read(DmaAddress(u64::MAX), &mut [0]), Err(DmaFault(DmaAddress(u64::MAX))));
+        assert_eq!(
+            ram.read(DmaAddress(u64::MAX), &mut [0]),
+            Err(DmaFault(DmaAddress(u64::MAX)))
+        );
     }
 }

@@ -121,6 +121,41 @@ pub const CSB: u32 = 0x370;
 /// CONTEXT_STATUS_PTR (masked): write pointer 2:0, read pointer 10:8.
 pub const CSB_POINTER: u32 = 0x3a0;
 
+/// IPEHR: header of the command executed last.
+pub const IPEHR: u32 = 0x68;
+/// INSTDONE: all ones when every unit is done.
+pub const INSTDONE: u32 = 0x6c;
+/// NOPID: the manual's harmless filler for unused FORCE_TO_NONPRIV slots.
+pub const NOPID: u32 = 0x94;
+/// EIR: error identity, write one to clear.
+pub const EIR: u32 = 0xb0;
+/// EMR: error mask.
+pub const EMR: u32 = 0xb4;
+/// ESR: error status.
+pub const ESR: u32 = 0xb8;
+/// PDP0 lower dword, PDP0 upper, PDP1 lower … PDP3 upper.
+pub const PDP: u32 = 0x270;
+/// TIMESTAMP, 64 bits, 12 MHz on Gen9.
+pub const TIMESTAMP: u32 = 0x358;
+/// CTX_TIMESTAMP: counts while the context runs.
+pub const CONTEXT_TIMESTAMP: u32 = 0x3a8;
+/// MI_PREDICATE_SRC0, 64 bits.
+pub const PREDICATE_SRC0: u32 = 0x400;
+/// MI_PREDICATE_SRC1, 64 bits.
+pub const PREDICATE_SRC1: u32 = 0x408;
+/// MI_PREDICATE_DATA, 64 bits.
+pub const PREDICATE_DATA: u32 = 0x410;
+/// MI_PREDICATE_RESULT, bit 0.
+pub const PREDICATE_RESULT: u32 = 0x418;
+/// FORCE_TO_NONPRIV: registers an unprivileged batch of this engine may write besides its own.
+pub const NONPRIV: u32 = 0x4d0;
+/// How many FORCE_TO_NONPRIV slots there are.
+pub const NONPRIV_SLOTS: u32 = 12;
+/// General-purpose registers: sixteen of 64 bits.
+pub const GPR: u32 = 0x600;
+/// Dwords of all general-purpose registers.
+pub const GPR_DWORDS: u32 = 32;
+
 // Interrupt bits of an engine, before its GT shift.
 
 /// MI_USER_INTERRUPT.

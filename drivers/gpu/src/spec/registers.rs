@@ -3,9 +3,17 @@
 //! The same row drives the software GPU (reset value, how it stores), the mediator (who answers a
 //! guest's access) and the command audit (may a guest's command name it).
 
+mod display;
+mod engines;
+mod gt;
+mod interrupts;
+mod power;
+mod row;
 mod table;
+mod unprivileged;
 
 pub use table::REGISTERS;
+pub use unprivileged::unprivileged;
 
 /// How the register behaves on the hardware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +128,23 @@ pub const BAR0_SIZE: u64 = 0x100_0000;
 pub const MASTER_INTERRUPT: u32 = 0x44200;
 /// First GT interrupt bank: ISR, IMR, IIR, IER at 4-byte steps; four banks 0x10 apart.
 pub const GT_INTERRUPT_BANKS: u32 = 0x44300;
+
+/// RING_FAULT_REG: bit 0 valid, 14:12 engine, 2:1 type of the last page fault.
+pub const FAULT: u32 = 0x4094;
+/// FAULT_TLB_DATA0 and 1: the faulting graphics page.
+pub const FAULT_TLB_DATA: u32 = 0x4b10;
+/// TLB invalidation requests: RCS, VCS, VCS2, BCS, VECS.
+pub const TLB_INVALIDATE: u32 = 0x4260;
+/// First fence register: lower, upper dword of each.
+pub const FENCE: u32 = 0x10_0000;
+/// How many fences there are.
+pub const FENCES: u32 = 32;
+/// L3 cacheability table.
+pub const L3CC: u32 = 0xb020;
+/// PCODE mailbox: bit 31 busy, 7:0 command, then error.
+pub const PCODE_MAILBOX: u32 = 0x13_8124;
+/// First power-well control register; drivers use the second.
+pub const POWER_WELL: u32 = 0x45400;
 
 /// Position of one register: the row and which of its `count` registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
