@@ -1,0 +1,1 @@
+//! Life of a server against an imitation of Xen.
