@@ -1,7 +1,23 @@
 //! All Gen9 commands as one table: what the streamer may be told, and what we let a guest tell it.
+//!
+//! Sources: Intel PRM Kaby Lake volume 2a (command opcodes, lengths, fields), volume 7 (memory
+//! interface), volume 8 (blitter); Linux i915 `gt/intel_gpu_commands.h` for what drivers emit and
+//! `gvt/cmd_parser.c` for which commands a mediator has met in the field.
+//!
+//! Only the memory-interface commands and PIPE_CONTROL can choose the global GTT. Everything else
+//! reaches memory through the context's own PPGTT, where the guest harms itself at most; such
+//! addresses are listed where a command has few of them, as documentation.
 
+mod blitter;
+mod fields;
+mod interface;
+mod media;
+mod render;
+mod row;
 mod table;
+mod video;
 
+pub use fields::{AddressField, AddressSpace, Bits, Extent, Rule};
 pub use table::COMMANDS;
 
 use super::engine::Engine;
@@ -26,6 +42,11 @@ impl Engines {
     pub const fn contains(self, engine: Engine) -> bool {
         self.0 & 1 << engine as u8 != 0
     }
+
+    /// Engines of either set.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 /// How many dwords a command has.
@@ -40,26 +61,6 @@ pub enum Length {
         /// Added to it, normally 2.
         bias: u8,
     },
-}
-
-/// One address inside a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AddressField {
-    /// Dword of the low half; the high half follows.
-    pub dword: u8,
-    /// Where the bit sits that selects the global GTT.
-    pub space: AddressSpace,
-}
-
-/// Which address space an address field means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddressSpace {
-    /// Always the context's own PPGTT.
-    Ppgtt,
-    /// Global GTT if this bit of this dword is set, else PPGTT.
-    GlobalIfSet(u8, u8),
-    /// PPGTT if this bit of this dword is set, else global GTT (batch starts).
-    PpgttIfSet(u8, u8),
 }
 
 /// What the audit says to a command.
@@ -82,6 +83,19 @@ pub enum Verdict {
     Refuse(&'static str),
 }
 
+/// What a command does with the registers it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegisterUse {
+    /// Writes the immediate value in the dword after the offset.
+    Immediate,
+    /// Writes a value that is known only when it runs.
+    Write,
+    /// Reads.
+    Read,
+    /// Reads the first operand, writes the second.
+    Move,
+}
+
 /// One row.
 #[derive(Debug, Clone, Copy)]
 pub struct Command {
@@ -95,8 +109,19 @@ pub struct Command {
     pub engines: Engines,
     /// Length rule.
     pub length: Length,
+    /// Fewest dwords with which every operand the audit reads is present.
+    pub shortest: u8,
+    /// Most dwords, if the length field can say more than the command has.
+    pub longest: Option<u8>,
     /// Address operands.
     pub addresses: &'static [AddressField],
+    /// Bits that must have one value.
+    pub rules: &'static [Rule],
+    /// What happens to the registers of [`Verdict::Registers`], or of a register operand that
+    /// [`Self::post_sync`] switches on.
+    pub register_use: RegisterUse,
+    /// Condition under which dword 2 is not an address but a register (PIPE_CONTROL).
+    pub post_sync: Option<Bits>,
     /// The audit's answer.
     pub verdict: Verdict,
 }
@@ -109,9 +134,19 @@ impl Command {
             Length::Field { bits, bias } => (header & ((1 << bits) - 1)) + bias as u32,
         }
     }
+
+    /// Whether a length of `dwords` is one that the manual gives this command.
+    pub const fn fits(&self, dwords: u32) -> bool {
+        dwords >= self.shortest as u32
+            && match self.longest {
+                Some(longest) => dwords <= longest as u32,
+                None => true,
+            }
+    }
 }
 
 /// The row of a command header on one engine, if the engine knows it.
+#[inline]
 pub fn find(engine: Engine, header: u32) -> Option<&'static Command> {
     table::find(engine, header)
 }
