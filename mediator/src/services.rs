@@ -59,8 +59,10 @@ pub trait Guests {
     /// Holds a guest's page and tells its DMA address. Pins count: each needs one `unpin`.
     fn pin(&mut self, domain: DomainId, frame: GuestFrame) -> Result<DmaPage, PageError>;
 
-    /// Gives back one pin. The caller made sure that the GPU reaches the page no more.
-    fn unpin(&mut self, domain: DomainId, frame: GuestFrame);
+    /// Gives back one pin of `frame` that `pin` answered with `page`. The caller made sure that the
+    /// GPU reaches the page no more. Both are named because a guest can put another page at a
+    /// frame while the old one is still held.
+    fn unpin(&mut self, domain: DomainId, frame: GuestFrame, page: DmaPage);
 
     /// A zeroed page of the service domain that works for `domain`, or for nobody but the host.
     fn allocate(&mut self, domain: Option<DomainId>) -> Result<DmaPage, PageError>;
