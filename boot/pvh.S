@@ -82,6 +82,8 @@ boot_gdtr:
 boot_pml4: .skip 4096
 boot_pdpt: .skip 4096
 boot_pd:   .skip 4 * 4096
-    .globl boot_stack_bottom
-boot_stack_bottom: .skip 65536
+    /* The final page tables leave the guard out: running off the stack faults. */
+    .globl boot_stack_guard, boot_stack_bottom, boot_stack_top
+boot_stack_guard:  .skip 4096
+boot_stack_bottom: .skip 256 * 1024
 boot_stack_top:

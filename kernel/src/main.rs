@@ -1,2 +1,50 @@
-//! placeholder
-fn main() {}
+//! The service domain's image: bring-up, one line a step, then the event loop.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod backtrace;
+mod events;
+mod fault;
+mod frames;
+mod heap;
+mod interrupts;
+mod layout;
+mod paging;
+mod panic;
+mod platform;
+mod power;
+mod runtime;
+mod scenario;
+mod start;
+mod time;
+mod wait;
+
+use log::info;
+use power::ExitReason;
+
+/// Wakes a halted processor where no hypervisor does, microseconds.
+const TICK: u64 = 1000;
+
+/// Called by boot/pvh.S in long mode: one stack, interrupts off, 4 GiB identity mapped.
+#[expect(unsafe_code, reason = "called from assembly by name")]
+#[unsafe(no_mangle)]
+extern "C" fn kernel_main(start_info: u64) -> ! {
+    let xen_leaves = platform::xen_leaves();
+    let (info, config) = start::boot_info(start_info, xen_leaves.is_some());
+    interrupts::init();
+    let (hertz, source) = time::init(xen_leaves);
+    let map = start::memory_map(&info, None);
+    start::memory(&map);
+    heap::init().unwrap_or_else(|error| start::refuse(ExitReason::OutOfMemory, error));
+    info!("TSC at {} MHz, {source}", hertz / 1_000_000);
+    interrupts::start_tick(TICK);
+    events::run(&config)
+}
+
+/// The entry point; ends by calling `kernel_main`.
+mod entry {
+    #![expect(unsafe_code, reason = "the loader's entry point is assembly")]
+    core::arch::global_asm!(include_str!("../../boot/pvh.S"), options(att_syntax));
+}

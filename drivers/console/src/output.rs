@@ -134,6 +134,23 @@ pub fn emergency(text: fmt::Arguments<'_>) {
     let _ = Emergency.write_fmt(text);
 }
 
+/// Repeats the last `lines` lines from a panic or fault, if the console can be had.
+pub fn emergency_recent(lines: usize) {
+    if let Some(mut console) = CONSOLE.try_lock() {
+        let Console {
+            serial,
+            port_e9,
+            others,
+            recent,
+        } = &mut *console;
+        copy(recent.tail(lines), |chunk| {
+            serial.iter_mut().for_each(|sink| sink.write(chunk));
+            port_e9.iter_mut().for_each(|sink| sink.write(chunk));
+            others.iter_mut().for_each(|sink| sink.write(chunk));
+        });
+    }
+}
+
 struct Emergency;
 
 impl Write for Emergency {
@@ -205,5 +222,8 @@ mod tests {
         let mut recent = String::new();
         print_recent(1, &mut recent).unwrap();
         assert_eq!(recent, "late\n");
+        HEARD.lock().clear();
+        emergency_recent(2);
+        assert_eq!(&HEARD.lock()[..], b"early\nlate\n");
     }
 }
