@@ -9,7 +9,7 @@ use gpu::{DmaPage, Engine, Gpu, GpuFault, GttIndex};
 
 use crate::partition::{Partition, Region};
 use crate::submission::HostEngines;
-use crate::{Clock, Guests, PageError};
+use crate::{Clock, Guests, PageError, submission};
 
 /// RING_MODE bit 15: submission through execlists.
 const EXECLIST_ENABLE: u32 = 1 << 15;
@@ -69,7 +69,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SmallGtt(entries) => {
-                write!(f, "global GTT of {entries:#x} entries is too small to share")
+                write!(
+                    f,
+                    "global GTT of {entries:#x} entries is too small to share"
+                )
             }
             Self::Page(error) => write!(f, "{error}"),
             Self::Gpu(fault) => write!(f, "{fault}"),
@@ -104,26 +107,36 @@ impl<G: Gpu, H: Guests, C: Clock> Host<G, H, C> {
             let base = engine.base();
             let status = GttIndex(index).address().0 as u32;
             gpu.write(base + engine::HWS_PGA, status);
-            gpu.write(base + engine::RING_MODE, engine::masked(EXECLIST_ENABLE, EXECLIST_ENABLE));
+            gpu.write(
+                base + engine::RING_MODE,
+                engine::masked(EXECLIST_ENABLE, EXECLIST_ENABLE),
+            );
             gpu.write(base + engine::MI_MODE, engine::masked(STOP_RING, 0));
         }
-        let own = Region {
-            first: region.first + Engine::COUNT as u32,
-            count: region.count - Engine::COUNT as u32,
-        };
-        let engines = HostEngines::new(&mut gpu, &mut guests, &own)?;
         listen(&mut gpu);
-        Ok(Self {
+        let mut host = Self {
             gpu,
             guests,
             clock,
             partition,
-            engines,
+            engines: HostEngines::new(),
             scratch,
             status_pages,
             aperture: None,
             gtt_stale: false,
-        })
+        };
+        submission::start(&mut host)?;
+        Ok(host)
+    }
+
+    /// Entries of the global GTT that submission may use: the host region behind the status pages.
+    pub(crate) fn own_region(&self) -> Region {
+        let region = self.partition.host_region();
+        let status = Engine::COUNT as u32;
+        Region {
+            first: region.first + status,
+            count: region.count.saturating_sub(status),
+        }
     }
 
     /// From now on guests see their slices of this real aperture without traps.

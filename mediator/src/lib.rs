@@ -33,7 +33,7 @@ pub use access::{Access, Space};
 pub use host::{Host, StartError};
 pub use partition::AttachError;
 pub use services::{Clock, DomainId, GuestFrame, Guests, PageError, Window};
-pub use vgpu::{Counters, Vgpu, VgpuConfig};
+pub use vgpu::{Counters, Display, Vgpu, VgpuConfig};
 
 use alloc::boxed::Box;
 use arrayvec::ArrayVec;
@@ -89,7 +89,11 @@ impl<G: Gpu, H: Guests, C: Clock> Mediator<G, H, C> {
 
     /// One bounded round of everything that is not an access: GPU time, completions, scheduling.
     pub fn service(&mut self) -> Progress {
-        submission::service(&mut self.host, &mut self.vgpus)
+        let work = submission::service(&mut self.host, &mut self.vgpus);
+        let waiting = self.vgpus.iter_mut().fold(false, |waiting, vgpu| {
+            vgpu.background(&mut self.host) || waiting
+        });
+        if waiting { Progress::Busy } else { work }
     }
 
     /// The attached vGPUs.

@@ -66,7 +66,9 @@ impl Region {
 
     /// Whether all of `length` bytes (at least one) from `start` lie inside.
     pub const fn contains(&self, start: GraphicsAddress, length: u64) -> bool {
-        let Some(offset) = start.0.checked_sub(self.start().0) else { return false };
+        let Some(offset) = start.0.checked_sub(self.start().0) else {
+            return false;
+        };
         length != 0 && offset < self.length() && length <= self.length() - offset
     }
 }
@@ -141,9 +143,18 @@ impl Partition {
         // The host region may eat into the aperture of a very small GTT, never all of it.
         let low = aperture.min(host);
         (low >= PAGES_PER_MIB).then_some(Self {
-            aperture: Region { first: 0, count: low },
-            rest: Region { first: low, count: host - low },
-            host: Region { first: host, count: HOST_PAGES },
+            aperture: Region {
+                first: 0,
+                count: low,
+            },
+            rest: Region {
+                first: low,
+                count: host - low,
+            },
+            host: Region {
+                first: host,
+                count: HOST_PAGES,
+            },
             total: entries,
             slices: ArrayVec::new(),
         })
@@ -171,12 +182,20 @@ impl Partition {
             return Err(AttachError::TooMany { limit: MAX_VGPUS });
         }
         let mappable = self.hole(config.low_mib, self.aperture, |slice| slice.mappable);
-        let mappable = mappable
-            .map_err(|left| AttachError::NoLowGm { asked: config.low_mib, left })?;
+        let mappable = mappable.map_err(|left| AttachError::NoLowGm {
+            asked: config.low_mib,
+            left,
+        })?;
         let nonmappable = self.hole(config.high_mib, self.rest, |slice| slice.nonmappable);
-        let nonmappable = nonmappable
-            .map_err(|left| AttachError::NoHighGm { asked: config.high_mib, left })?;
-        let slice = Slice { mappable, nonmappable, fences: self.fences(config.fences)? };
+        let nonmappable = nonmappable.map_err(|left| AttachError::NoHighGm {
+            asked: config.high_mib,
+            left,
+        })?;
+        let slice = Slice {
+            mappable,
+            nonmappable,
+            fences: self.fences(config.fences)?,
+        };
         self.slices.push(slice);
         Ok(slice)
     }
@@ -206,7 +225,10 @@ impl Partition {
     }
 
     fn fences(&self, asked: u32) -> Result<Fences, AttachError> {
-        let area = Region { first: 0, count: u32::from(FENCES - HOST_FENCES) };
+        let area = Region {
+            first: 0,
+            count: u32::from(FENCES - HOST_FENCES),
+        };
         let taken: ArrayVec<Region, MAX_VGPUS> = self
             .slices
             .iter()
@@ -217,7 +239,10 @@ impl Partition {
             .collect();
         let found = holes::best(area, &taken, asked)
             .map_err(|left| AttachError::NoFences { asked, left })?;
-        Ok(Fences { first: found.first as u8, count: found.count as u8 })
+        Ok(Fences {
+            first: found.first as u8,
+            count: found.count as u8,
+        })
     }
 }
 

@@ -8,6 +8,8 @@ pub use config::{Display, VgpuConfig};
 pub use counters::Counters;
 pub(crate) use limiter::Limiter;
 
+use core::fmt;
+
 use gpu::spec::registers::SLOTS;
 use gpu::{DmaPage, Engine, Gpu, GttIndex};
 
@@ -19,7 +21,7 @@ use crate::pci::PciConfig;
 use crate::ppgtt::PpgttSpace;
 use crate::pvinfo::Pvinfo;
 use crate::registers::RegisterFile;
-use crate::{AttachError, Clock, DomainId, Guests, Host, submission};
+use crate::{AttachError, Clock, DomainId, Guests, Host, gtt, interrupts, registers, submission};
 
 /// One guest's GPU.
 pub struct Vgpu {
@@ -56,8 +58,8 @@ impl Vgpu {
     ) -> Result<Self, AttachError> {
         let slice = host.partition.allocate(&config)?;
         let parts = VirtualGtt::new(&slice).and_then(|gtt| {
-            let registers = RegisterFile::new(&config)
-                .ok_or(AttachError::OutOfMemory { asked: SLOTS * 4 })?;
+            let registers =
+                RegisterFile::new(&config).ok_or(AttachError::OutOfMemory { asked: SLOTS * 4 })?;
             Ok((gtt, registers, host.guests.allocate(Some(domain))?))
         });
         let (gtt, registers, scratch) = match parts {
@@ -68,7 +70,7 @@ impl Vgpu {
             }
         };
         gtt.fill(&mut host.gpu, &slice, scratch);
-        Ok(Self {
+        let mut vgpu = Self {
             domain,
             config,
             slice,
@@ -78,24 +80,42 @@ impl Vgpu {
             gtt,
             pvinfo: Pvinfo::default(),
             interrupts: Interrupts::new(host.clock.now()),
-            engines: Engine::ALL.map(VirtualEngine::new),
+            engines: Engine::ALL.map(|_| VirtualEngine::new()),
             ppgtts: PpgttSpace::new(),
             counters: Counters::default(),
             log: Limiter::console(host.clock.now()),
-        })
+        };
+        if let Err(error) = submission::attach(host, &mut vgpu) {
+            vgpu.release(host);
+            return Err(error.into());
+        }
+        Ok(vgpu)
     }
 
     /// Gives everything back, at any moment. The vGPU must not be used afterwards.
     pub(crate) fn release<G: Gpu, H: Guests, C: Clock>(&mut self, host: &mut Host<G, H, C>) {
         // No window leads here any more, so nothing new can start; then nothing of it runs; then
         // the GPU reaches none of its pages; only then may they go.
-        self.pci.close(self.domain, &self.slice, host);
+        if let Err(error) = self.pci.close(self.domain, &self.slice, host) {
+            log::warn!("{} pci: window cannot be closed: {error}", self.domain);
+        }
         submission::release(host, self);
+        registers::close_fences(&mut host.gpu, &self.slice);
         self.gtt.fill(&mut host.gpu, &self.slice, host.scratch);
         host.gpu.flush_gtt();
         self.gtt.release(&mut host.guests, self.domain);
         host.guests.free(self.scratch);
         host.partition.release(&self.slice);
+    }
+
+    /// What can wait: pins to give back, messages over their rate. Bounded; true if some is left.
+    pub(crate) fn background<G: Gpu, H: Guests, C: Clock>(
+        &mut self,
+        host: &mut Host<G, H, C>,
+    ) -> bool {
+        let pins = gtt::background(host, self);
+        let message = interrupts::background(host, self);
+        pins || message
     }
 
     /// Whose it is.
@@ -123,6 +143,26 @@ impl Vgpu {
     pub(crate) fn engine(&mut self, engine: Engine) -> &mut VirtualEngine {
         // PANIC: Engine::index is below Engine::COUNT, the array's length.
         &mut self.engines[engine.index()]
+    }
+
+    /// One console line about this guest, unless it caused too many.
+    pub(crate) fn warn(&mut self, now: u64, what: fmt::Arguments<'_>) {
+        self.report(now, log::Level::Warn, what);
+    }
+
+    /// The same for something that is no trouble.
+    pub(crate) fn report(&mut self, now: u64, level: log::Level, what: fmt::Arguments<'_>) {
+        if self.log.take(now) {
+            log::log!(level, "{} {what}", self.domain);
+        } else {
+            self.counters.silenced += 1;
+        }
+    }
+
+    /// Counts and reports what only a broken or hostile driver does.
+    pub(crate) fn violation(&mut self, now: u64, what: fmt::Arguments<'_>) {
+        self.counters.violations += 1;
+        self.warn(now, what);
     }
 
     /// Whether the guest's driver said that its probe succeeded (PVINFO `display_ready`).

@@ -69,7 +69,11 @@ impl fmt::Display for AttachError {
             }
             Self::NoFences { asked, left } => write!(f, "asked {asked} fences, {left} left"),
             Self::OutOfMemory { asked } => {
-                write!(f, "service domain has no {} KiB of memory left", asked.div_ceil(1024))
+                write!(
+                    f,
+                    "service domain has no {} KiB of memory left",
+                    asked.div_ceil(1024)
+                )
             }
             Self::Page(error) => write!(f, "{error}"),
         }

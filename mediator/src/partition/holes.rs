@@ -13,26 +13,36 @@ pub(super) fn best(
     count: u32,
 ) -> Result<Region, u32> {
     if count == 0 {
-        return Ok(Region { first: area.first, count: 0 });
+        return Ok(Region {
+            first: area.first,
+            count: 0,
+        });
     }
     let holes = holes(area, taken);
-    let tightest = holes.iter().filter(|hole| hole.count >= count).min_by_key(|hole| hole.count);
+    let tightest = holes
+        .iter()
+        .filter(|hole| hole.count >= count)
+        .min_by_key(|hole| hole.count);
     match tightest {
-        Some(hole) => Ok(Region { first: hole.first, count }),
+        Some(hole) => Ok(Region {
+            first: hole.first,
+            count,
+        }),
         None => Err(largest(area, taken)),
     }
 }
 
 /// Size of the largest hole.
 pub(super) fn largest(area: Region, taken: &ArrayVec<Region, MAX_VGPUS>) -> u32 {
-    holes(area, taken).iter().map(|hole| hole.count).max().unwrap_or(0)
+    holes(area, taken)
+        .iter()
+        .map(|hole| hole.count)
+        .max()
+        .unwrap_or(0)
 }
 
 /// All holes, in order.
-fn holes(
-    area: Region,
-    taken: &ArrayVec<Region, MAX_VGPUS>,
-) -> ArrayVec<Region, { MAX_VGPUS + 1 }> {
+fn holes(area: Region, taken: &ArrayVec<Region, MAX_VGPUS>) -> ArrayVec<Region, { MAX_VGPUS + 1 }> {
     let mut taken = taken.clone();
     taken.retain(|region| region.count != 0);
     taken.sort_unstable_by_key(|region| region.first);
@@ -40,12 +50,18 @@ fn holes(
     let mut first = area.first;
     for region in &taken {
         if region.first > first {
-            holes.push(Region { first, count: region.first - first });
+            holes.push(Region {
+                first,
+                count: region.first - first,
+            });
         }
         first = region.end();
     }
     if area.end() > first {
-        holes.push(Region { first, count: area.end() - first });
+        holes.push(Region {
+            first,
+            count: area.end() - first,
+        });
     }
     holes
 }

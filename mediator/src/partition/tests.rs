@@ -3,7 +3,12 @@ use proptest::prelude::*;
 use super::*;
 
 fn asking(low_mib: u32, high_mib: u32, fences: u32) -> VgpuConfig {
-    VgpuConfig { low_mib, high_mib, fences, ..VgpuConfig::default() }
+    VgpuConfig {
+        low_mib,
+        high_mib,
+        fences,
+        ..VgpuConfig::default()
+    }
 }
 
 fn gtt(mib: u32) -> Partition {
@@ -14,17 +19,43 @@ fn gtt(mib: u32) -> Partition {
 fn refusals_carry_the_numbers() {
     let mut partition = gtt(1024);
     partition.allocate(&asking(128, 624, 4)).expect("fits");
-    let refused = partition.allocate(&asking(64, 384, 4)).expect_err("does not fit");
-    assert_eq!(refused, AttachError::NoHighGm { asked: 384, left: 128 });
+    let refused = partition
+        .allocate(&asking(64, 384, 4))
+        .expect_err("does not fit");
+    assert_eq!(
+        refused,
+        AttachError::NoHighGm {
+            asked: 384,
+            left: 128
+        }
+    );
     assert_eq!(refused.to_string(), "asked 384 MiB high GM, 128 MiB left");
-    let refused = partition.allocate(&asking(129, 1, 4)).expect_err("does not fit");
+    let refused = partition
+        .allocate(&asking(129, 1, 4))
+        .expect_err("does not fit");
     assert_eq!(refused.to_string(), "asked 129 MiB low GM, 128 MiB left");
-    let refused = partition.allocate(&asking(1, 1, 25)).expect_err("does not fit");
+    let refused = partition
+        .allocate(&asking(1, 1, 25))
+        .expect_err("does not fit");
     assert_eq!(refused.to_string(), "asked 25 fences, 24 left");
-    let refused = partition.allocate(&asking(u32::MAX, 1, 1)).expect_err("does not fit");
-    assert_eq!(refused, AttachError::NoLowGm { asked: u32::MAX, left: 128 });
-    assert_eq!(partition.allocate(&asking(0, 1, 1)), Err(AttachError::ZeroLowGm));
-    let lazy = VgpuConfig { weight: 0, ..asking(1, 1, 1) };
+    let refused = partition
+        .allocate(&asking(u32::MAX, 1, 1))
+        .expect_err("does not fit");
+    assert_eq!(
+        refused,
+        AttachError::NoLowGm {
+            asked: u32::MAX,
+            left: 128
+        }
+    );
+    assert_eq!(
+        partition.allocate(&asking(0, 1, 1)),
+        Err(AttachError::ZeroLowGm)
+    );
+    let lazy = VgpuConfig {
+        weight: 0,
+        ..asking(1, 1, 1)
+    };
     assert_eq!(partition.allocate(&lazy), Err(AttachError::ZeroWeight));
     assert_eq!(partition.free(), (128, 128, 24), "refusals took nothing");
 }
@@ -32,8 +63,8 @@ fn refusals_carry_the_numbers() {
 #[test]
 fn the_smallest_hole_that_fits_is_taken() {
     let mut partition = gtt(2048);
-    let slices = [10, 4, 10, 2, 10]
-        .map(|mib| partition.allocate(&asking(mib, mib, 1)).expect("fits"));
+    let slices =
+        [10, 4, 10, 2, 10].map(|mib| partition.allocate(&asking(mib, mib, 1)).expect("fits"));
     partition.release(&slices[1]);
     partition.release(&slices[3]);
     let small = partition.allocate(&asking(2, 2, 1)).expect("fits");
@@ -47,7 +78,9 @@ fn every_size_from_512_mib_to_4_gib_can_be_shared_and_tiny_ones_are_refused() {
     for mib in [512, 1024, 2048] {
         let mut partition = gtt(mib);
         assert_eq!(partition.free(), (256, mib - 256 - 16, 28));
-        partition.allocate(&asking(256, mib - 272, 28)).expect("everything at once");
+        partition
+            .allocate(&asking(256, mib - 272, 28))
+            .expect("everything at once");
         assert_eq!(partition.free(), (0, 0, 0));
     }
     let partition = Partition::new(1 << 20).expect("4 GiB");
@@ -61,8 +94,14 @@ fn every_size_from_512_mib_to_4_gib_can_be_shared_and_tiny_ones_are_refused() {
 #[test]
 fn a_range_is_inside_only_with_both_ends_and_in_one_part() {
     let slice = Slice {
-        mappable: Region { first: 16, count: 16 },
-        nonmappable: Region { first: 32, count: 16 },
+        mappable: Region {
+            first: 16,
+            count: 16,
+        },
+        nonmappable: Region {
+            first: 32,
+            count: 16,
+        },
         fences: Fences::default(),
     };
     let at = GraphicsAddress;
@@ -85,7 +124,10 @@ enum Action {
 fn actions() -> impl Strategy<Value = Vec<Action>> {
     let attach = (1u32..200, 0u32..600, 0u32..12)
         .prop_map(|(low, high, fences)| Action::Attach(low, high, fences));
-    prop::collection::vec(prop_oneof![3 => attach, 2 => (0usize..16).prop_map(Action::Detach)], 40)
+    prop::collection::vec(
+        prop_oneof![3 => attach, 2 => (0usize..16).prop_map(Action::Detach)],
+        40,
+    )
 }
 
 proptest! {

@@ -26,6 +26,12 @@ pub struct VgpuConfig {
 impl Default for VgpuConfig {
     /// The smallest that a desktop driver is comfortable with (GVT-g type "8").
     fn default() -> Self {
-        Self { low_mib: 64, high_mib: 384, fences: 4, weight: 2, display: Display::None }
+        Self {
+            low_mib: 64,
+            high_mib: 384,
+            fences: 4,
+            weight: 2,
+            display: Display::None,
+        }
     }
 }

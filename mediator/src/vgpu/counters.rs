@@ -13,8 +13,6 @@ pub struct Counters {
     pub gtt: u64,
     /// Accesses through the aperture.
     pub aperture: u64,
-    /// Writes to write-protected pages.
-    pub protected: u64,
     /// Accesses that no register has a row for.
     pub untracked: u64,
     /// The first of their offsets; see `untracked_kept`.
@@ -69,6 +67,8 @@ impl Counters {
 
     /// The first offsets without a row.
     pub fn first_untracked(&self) -> &[u32] {
-        self.untracked_offsets.get(..usize::from(self.untracked_kept)).unwrap_or(&[])
+        self.untracked_offsets
+            .get(..usize::from(self.untracked_kept))
+            .unwrap_or(&[])
     }
 }

@@ -20,7 +20,12 @@ impl Limiter {
     /// A full bucket.
     pub const fn new(capacity: u32, interval: u64, now: u64) -> Self {
         let interval = if interval == 0 { 1 } else { interval };
-        Self { capacity, interval, tokens: capacity, since: now }
+        Self {
+            capacity,
+            interval,
+            tokens: capacity,
+            since: now,
+        }
     }
 
     /// For console lines about one guest.
@@ -59,13 +64,19 @@ mod tests {
     #[test]
     fn a_burst_passes_then_one_per_interval() {
         let mut limiter = Limiter::new(3, 10, 100);
-        assert_eq!([0; 5].map(|_| limiter.take(100)), [true, true, true, false, false]);
+        assert_eq!(
+            [0; 5].map(|_| limiter.take(100)),
+            [true, true, true, false, false]
+        );
         assert!(!limiter.take(109));
         assert!(limiter.take(110));
         assert!(!limiter.take(119));
         assert!(limiter.take(120));
         assert!(!limiter.take(0), "a clock that jumps back gives nothing");
-        assert_eq!([0; 4].map(|_| limiter.take(u64::MAX)), [true, true, true, false]);
+        assert_eq!(
+            [0; 4].map(|_| limiter.take(u64::MAX)),
+            [true, true, true, false]
+        );
     }
 
     proptest! {
