@@ -1,1 +1,20 @@
-//! xenstore
+//! Xenstore: the toolstack's small tree of names and values.
+//!
+//! Three layers: [`wire`] is the message format and needs nothing, so that host tools and
+//! fuzzers use it as well; [`Client`] keeps requests, replies and watch events in order over any
+//! [`Transport`]; [`RingTransport`] is the shared page that a domain has. The daemon is
+//! Dom0's, the paths and values may be anybody's: everything received is checked, a reply that
+//! makes no sense is an error with a name, and no call waits longer than its doorbell allows.
+
+mod client;
+mod error;
+mod ring;
+pub mod wire;
+
+pub use client::{Client, EVENTS_MAX, Transport, WatchEvent};
+pub use error::XenstoreError;
+pub use ring::{Doorbell, PollDoorbell, RingTransport};
+pub use wire::{Access, Permission, Transaction};
+
+#[cfg(test)]
+mod tests;

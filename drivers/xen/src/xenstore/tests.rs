@@ -1,0 +1,1 @@
+//! Replies good and bad, against the client over a ring.
