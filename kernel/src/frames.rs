@@ -136,11 +136,6 @@ pub fn free(frame: Frame) {
     assert!(given, "page frame {:#x} given back but not taken", frame.0);
 }
 
-/// Gives `count` adjacent frames back.
-pub fn free_run(first: Frame, count: usize) {
-    (0..count as u64).for_each(|offset| free(Frame(first.0 + offset)));
-}
-
 /// How many frames there are now.
 pub fn counts() -> Counts {
     FRAMES

@@ -88,14 +88,6 @@ pub fn to_xen(time: u64) -> u64 {
     time.wrapping_sub(XEN_OFFSET.load(Ordering::Relaxed))
 }
 
-/// Waits without sleeping; for set-up.
-pub fn spin(nanoseconds: u64) {
-    let end = now().saturating_add(nanoseconds);
-    while now() < end {
-        core::hint::spin_loop();
-    }
-}
-
 fn tsc_time() -> Option<u64> {
     let tsc = TSC.get()?;
     Some(tsc.scale.nanoseconds(tsc::read().saturating_sub(tsc.start)))

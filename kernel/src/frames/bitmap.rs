@@ -32,11 +32,6 @@ impl<'a> Bitmap<'a> {
         self.free
     }
 
-    /// Takes the lowest free frame.
-    pub fn take(&mut self) -> Option<usize> {
-        self.take_run(1, 1, 0)
-    }
-
     /// Takes `count` adjacent frames, the first of which, counted from `base`, is a multiple of
     /// `alignment`.
     pub fn take_run(&mut self, count: usize, alignment: usize, base: usize) -> Option<usize> {

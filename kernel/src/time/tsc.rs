@@ -2,7 +2,7 @@
 //!
 //! CPUID: Xen's leaf base + 3, sub-leaf 0, ecx in kHz (`public/arch-x86/cpuid.h`); KVM's and
 //! VMware's 0x40000010, eax in kHz; 0x15, crystal and ratio; 0x16, eax in MHz (Intel SDM volume 2A).
-//! Else the PIT: channel 2 counts at 1193182 Hz, its gate and output are in port 0x61.
+//! Else the PIT, whose channel 0 counts down at 1193182 Hz.
 #![expect(unsafe_code, reason = "rdtsc and the PIT's ports")]
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
@@ -12,14 +12,13 @@ use x86_64::instructions::port::Port;
 
 const PIT_HERTZ: u64 = 1_193_182;
 /// Length of one measurement, PIT counts: 5 ms.
-const PIT_COUNT: u16 = (PIT_HERTZ / 200) as u16;
-/// Looks at the PIT before it is taken for absent.
-const PIT_PATIENCE: u32 = 5_000_000;
-const PIT_GATE: u8 = 1;
-const PIT_SPEAKER: u8 = 2;
-const PIT_OUTPUT: u8 = 1 << 5;
-/// Channel 2, low byte then high byte, mode 0, binary.
-const PIT_COMMAND: u8 = 0b1011_0000;
+const PIT_COUNTS: u16 = (PIT_HERTZ / 200) as u16;
+/// Looks at a PIT that does not count before it is taken for absent.
+const PIT_PATIENCE: u32 = 10_000;
+/// Channel 0, low byte then high byte, mode 0 (count down once), binary.
+const PIT_START: u8 = 0b0011_0000;
+/// Channel 0, hold the count until it is read.
+const PIT_LATCH: u8 = 0b0000_0000;
 
 /// Rates that a processor of this kind can have.
 const PLAUSIBLE: core::ops::Range<u64> = 100_000_000..20_000_000_000;
@@ -106,31 +105,43 @@ fn processor() -> Option<u64> {
     (last >= 0x16).then(|| u64::from(__cpuid(0x16).eax & 0xffff) * 1_000_000)
 }
 
-/// The shortest of three measurements: an interrupted one is too long, none is too short.
+/// The median of three measurements: one that is interrupted is off, two rarely are.
 fn pit() -> Option<u64> {
-    let cycles = (0..3).filter_map(|_| pit_cycles()).min()?;
-    Some(cycles * PIT_HERTZ / u64::from(PIT_COUNT))
+    let mut rates = [measure()?, measure()?, measure()?];
+    rates.sort_unstable();
+    Some(rates[1])
 }
 
-/// Cycles in [`PIT_COUNT`] counts of the PIT; `None` if it does not answer.
-fn pit_cycles() -> Option<u64> {
-    let mut control = Port::<u8>::new(0x61);
+/// Hertz, over [`PIT_COUNTS`] counts of the PIT; `None` if it does not count.
+fn measure() -> Option<u64> {
     let mut command = Port::<u8>::new(0x43);
-    let mut channel = Port::<u8>::new(0x42);
-    let [low, high] = PIT_COUNT.to_le_bytes();
-    // SAFETY: ports of the PC's timer, which nothing else here uses; the speaker stays off.
-    let gate = unsafe { control.read() } & !PIT_SPEAKER;
-    // SAFETY: as above; the counter starts with the high byte.
+    let mut channel = Port::<u8>::new(0x40);
+    // SAFETY: ports of the PC's timer, which nothing else here uses; its interrupt is masked. The
+    // count starts at 0xffff with the second byte.
     unsafe {
-        control.write(gate | PIT_GATE);
-        command.write(PIT_COMMAND);
-        channel.write(low);
-        channel.write(high);
+        command.write(PIT_START);
+        channel.write(0xff);
+        channel.write(0xff);
     }
     let start = read();
-    // SAFETY: as above; reading has no side effect.
-    let looks = (0..PIT_PATIENCE).find(|_| unsafe { control.read() } & PIT_OUTPUT != 0)?;
-    let cycles = read() - start;
-    // Where there is no PIT the port reads all-ones: the output seems high at the first look.
-    (looks > 0).then_some(cycles)
+    let mut looks = 0;
+    loop {
+        let cycles = read() - start;
+        // SAFETY: as above; the latch keeps the two bytes of one moment.
+        let bytes = unsafe {
+            command.write(PIT_LATCH);
+            [channel.read(), channel.read()]
+        };
+        // Where there is no PIT, ports read as all-ones: no count ever passes.
+        let passed = u16::MAX - u16::from_le_bytes(bytes);
+        if passed >= PIT_COUNTS {
+            return cycles
+                .checked_mul(PIT_HERTZ)
+                .map(|product| product / u64::from(passed));
+        }
+        looks += 1;
+        if passed == 0 && looks > PIT_PATIENCE {
+            return None;
+        }
+    }
 }
