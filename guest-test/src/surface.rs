@@ -38,8 +38,6 @@ impl Surface {
         };
         let mut surface = Self {
             target,
-            width,
-            height,
             pages,
             expected,
         };
