@@ -1,0 +1,72 @@
+//! The initrds of Dom0 and of the Linux guests: busybox, an init script, a few kernel modules.
+
+use super::cpio::Cpio;
+use super::modules::Dependencies;
+use super::modules::name;
+use crate::command;
+use crate::failure::At;
+use crate::failure::Outcome;
+use crate::paths;
+use crate::setup::Products;
+use std::fs;
+use std::path::Path;
+
+/// The disks, their file system (which wants crc32c by softdep only), and Xen's device files.
+const DOM0: &[&str] = &[
+    "virtio_blk",
+    "crc32c_generic",
+    "ext4",
+    "xen-privcmd",
+    "xenfs",
+    "xen-gntdev",
+    "xen-evtchn",
+];
+/// What a program in a guest needs to own a PCI device and its interrupt.
+const GUEST: &[&str] = &["vfio_iommu_type1", "vfio-pci"];
+
+/// Dom0's: mounts its root and unpacks the payload.
+pub fn dom0(products: &Products, log: &Path) -> Outcome<Vec<u8>> {
+    Ok(pack(products, "dom0-initrd", DOM0, log)?.finish())
+}
+
+/// The guests': runs `test_program`.
+pub fn guest(products: &Products, test_program: &Path, log: &Path) -> Outcome<Vec<u8>> {
+    let mut cpio = pack(products, "guest-init", GUEST, log)?;
+    let program = fs::read(test_program).at("read", test_program)?;
+    cpio.file("guest-test", &program);
+    Ok(cpio.finish())
+}
+
+fn pack(products: &Products, init: &str, modules: &[&str], log: &Path) -> Outcome<Cpio> {
+    let mut cpio = Cpio::default();
+    for folder in ["bin", "dev", "modules", "proc", "root", "sys", "tmp"] {
+        cpio.folder(folder);
+    }
+    let busybox = fs::read(&products.busybox).at("read", &products.busybox)?;
+    cpio.file("bin/busybox", &busybox);
+    let init = paths::root().join("testbed").join(init);
+    cpio.file("init", &fs::read(&init).at("read", &init)?);
+
+    let list = products.modules.join("modules.dep");
+    let list = fs::read_to_string(&list).at("read", &list)?;
+    let mut order = String::new();
+    for path in Dependencies::parse(&list).load_order(modules)? {
+        let file = format!("{}.ko", name(path));
+        order += &format!("{file}\n");
+        let data = decompressed(&products.modules.join(path), log)?;
+        cpio.file(&format!("modules/{file}"), &data);
+    }
+    cpio.file("modules/order", order.as_bytes());
+    Ok(cpio)
+}
+
+/// busybox's insmod takes plain modules only.
+fn decompressed(module: &Path, log: &Path) -> Outcome<Vec<u8>> {
+    let program = match module.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        Some("gz") => "gzip",
+        _ => return fs::read(module).at("read", module),
+    };
+    command::output(command::command(program)?.arg("-dc").arg(module), log)
+}

@@ -1,0 +1,65 @@
+//! The tar on Dom0's second disk: everything that changes from run to run.
+
+use super::image;
+use super::initrd;
+use super::scenario::Scenario;
+use crate::command;
+use crate::failure::At;
+use crate::failure::Outcome;
+use crate::paths;
+use crate::setup::Products;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Builds all programs of the chain and packs them into `folder/payload.tar`.
+pub fn pack(
+    products: &Products,
+    scenarios: &[Scenario],
+    folder: &Path,
+    log: &Path,
+) -> Outcome<PathBuf> {
+    let tree = folder.join("payload");
+    let root = paths::root();
+    for name in ["configs", "scenarios"] {
+        let path = tree.join(name);
+        fs::create_dir_all(&path).at("create", &path)?;
+    }
+    let copy = |from: &Path, to: &str| {
+        let to = tree.join(to);
+        fs::copy(from, &to).map(drop).at("copy", from)
+    };
+    copy(&image::image(true, log)?, "image")?;
+    copy(&image::gpuctl(log)?, "gpuctl")?;
+    copy(&products.kernel, "guest-kernel")?;
+    let guest_test = image::guest_test(log)?;
+    let guest = tree.join("guest-initrd");
+    fs::write(&guest, initrd::guest(products, &guest_test, log)?).at("write", &guest)?;
+
+    let testbed = root.join("testbed");
+    copy(&testbed.join("dom0-init"), "dom0-init")?;
+    copy(&testbed.join("lib.sh"), "lib.sh")?;
+    for scenario in scenarios {
+        let name = format!("scenarios/{}.sh", scenario.name);
+        copy(&testbed.join(&name), &name)?;
+    }
+    copy(&root.join("service-domain.cfg"), "service-domain.cfg")?;
+    let configs = root.join("configs");
+    for entry in fs::read_dir(&configs).at("read", &configs)? {
+        let path = entry.at("read", &configs)?.path();
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+            copy(&path, &format!("configs/{name}"))?;
+        }
+    }
+
+    let archive = folder.join("payload.tar");
+    let mut tar = command::command("tar")?;
+    tar.args(["--create", "--owner=0", "--group=0", "--file"])
+        .arg(&archive)
+        .arg("--directory")
+        .arg(&tree)
+        .arg(".");
+    command::run(&mut tar, log)?;
+    fs::remove_dir_all(&tree).at("remove", &tree)?;
+    Ok(archive)
+}

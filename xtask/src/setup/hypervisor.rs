@@ -1,0 +1,121 @@
+//! Xen: Debian's own build, and the same version built with FLASK.
+//!
+//! Debian ships Xen without XSM. Ours is defconfig plus the options below, from the upstream tarball of
+//! Debian's source package. LIVEPATCH must stay: without it `xsm_ops` is init data, and GCC 12
+//! moves a load of it behind the point where that is gone (fatal page fault at the first domain).
+
+use super::archive::Archive;
+use super::resolved::RECIPE;
+use super::resolved::Resolved;
+use crate::cache::Product;
+use crate::command;
+use crate::failure::At;
+use crate::failure::Failure;
+use crate::failure::Outcome;
+use std::fs;
+use std::path::Path;
+
+/// Debian's package of the hypervisor.
+pub const PACKAGE: &str = "xen-hypervisor-4.20-amd64";
+
+const OPTIONS: [&str; 5] = [
+    "CONFIG_XSM=y",
+    "CONFIG_XSM_FLASK=y",
+    "CONFIG_XSM_FLASK_POLICY=y",
+    "CONFIG_XSM_FLASK_DEFAULT=y",
+    "CONFIG_LIVEPATCH=y",
+];
+
+/// Debian's build.
+pub fn stock(cache: &Path, resolved: &Resolved) -> Product {
+    let inputs = [RECIPE.as_bytes(), resolved.xen.as_bytes()];
+    Product::new(cache, "xen-stock", &inputs)
+}
+
+/// The build with FLASK, and the sources of its policy.
+pub fn flask(cache: &Path, resolved: &Resolved) -> Product {
+    let source = resolved.source.as_ref().map_or("", |file| &file.hash);
+    let options = OPTIONS.join("\n");
+    let inputs = [RECIPE.as_bytes(), source.as_bytes(), options.as_bytes()];
+    Product::new(cache, "xen-flask", &inputs)
+}
+
+/// `folder/xen` from the package.
+pub fn unpack(archive: &Archive, resolved: &Resolved, folder: &Path, log: &Path) -> Outcome<()> {
+    let tree = folder.join("tree");
+    archive.unpack(PACKAGE, &resolved.xen, &tree, log)?;
+    let boot = tree.join("boot");
+    let image = fs::read_dir(&boot)
+        .at("read", &boot)?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "gz"))
+        .ok_or_else(|| Failure::new(format!("{PACKAGE} has no /boot/*.gz")))?;
+    // QEMU takes the ELF file, not its compressed form.
+    let elf = command::output(command::command("gzip")?.arg("-dc").arg(&image), log)?;
+    let path = folder.join("xen");
+    fs::write(&path, elf).at("write", &path)?;
+    fs::remove_dir_all(&tree).at("remove", &tree)
+}
+
+/// `folder/xen` compiled, and `folder/policy-source`.
+pub fn compile(archive: &Archive, resolved: &Resolved, folder: &Path, log: &Path) -> Outcome<()> {
+    let Some(source) = &resolved.source else {
+        return Err(Failure::new(format!(
+            "no version of Xen's source can be downloaded: {}",
+            resolved.notes.join("; ")
+        )));
+    };
+    let tarball = archive.fetch(source)?;
+    let build = folder.join("build");
+    fs::create_dir_all(&build).at("create", &build)?;
+    let mut tar = command::command("tar")?;
+    tar.args(["--extract", "--strip-components=1", "--file"])
+        .arg(&tarball)
+        .arg("--directory")
+        .arg(&build);
+    command::run(&mut tar, log)?;
+
+    make(&build, &["defconfig"], log)?;
+    let config = build.join("xen/.config");
+    let mut text = fs::read_to_string(&config).at("read", &config)?;
+    text += &(OPTIONS.join("\n") + "\n");
+    fs::write(&config, text).at("write", &config)?;
+    make(&build, &["olddefconfig"], log)?;
+    let text = fs::read_to_string(&config).at("read", &config)?;
+    for option in OPTIONS {
+        if !text.lines().any(|line| line == option) {
+            return Err(Failure::new(format!(
+                "Xen's configuration dropped {option}"
+            )));
+        }
+    }
+    let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+    // Compilers newer than this Xen find something new to warn about.
+    let arguments = [
+        &format!("-j{processors}"),
+        "EXTRA_CFLAGS_XEN_CORE=-Wno-error",
+    ];
+    make(&build, &arguments, log)?;
+
+    let keep = |from: &str, to: &str| {
+        let to = folder.join(to);
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).at("create", parent)?;
+        }
+        fs::rename(build.join(from), &to).at("write", &to)
+    };
+    keep("xen/xen", "xen")?;
+    // The policy's makefile reads the hypervisor's classes by this relative path.
+    keep("tools/flask/policy", "policy-source/tools/flask/policy")?;
+    keep("xen/xsm/flask/policy", "policy-source/xen/xsm/flask/policy")?;
+    fs::remove_dir_all(&build).at("remove", &build)
+}
+
+fn make(build: &Path, arguments: &[&str], log: &Path) -> Outcome<()> {
+    let mut make = command::command("make")?;
+    make.arg("-C").arg(build.join("xen")).args(arguments);
+    // Ours, if make runs us, is not for Xen.
+    make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+    command::run(&mut make, log)
+}
