@@ -59,7 +59,7 @@ pub(super) const RENDER_ENGINE: &[Register] = &[
 
 /// Memory interface, in ascending order.
 pub(super) const MEMORY: &[Register] = &[
-    row("CACHE_IDENTITY", 0x4024).kind(Kind::Trigger),
+    row("GTT_CACHE_EN", 0x4024),
     row("GAMW_ECO_DEV_RW_IA", 0x4080),
     row("GAM_ECOCHK", 0x4090),
     row("RING_FAULT_REG", super::FAULT),

@@ -45,15 +45,13 @@ const ROWS: usize = {
 };
 
 /// All rows, sorted by offset.
-pub static REGISTERS: [Register; ROWS] = MERGED;
-
-const MERGED: [Register; ROWS] = merge();
+pub static REGISTERS: [Register; ROWS] = merge();
 
 /// How many registers all rows have together.
 pub(super) const SLOTS: usize = {
     let (mut total, mut row) = (0, 0);
     while row < ROWS {
-        total += MERGED[row].count as usize;
+        total += REGISTERS[row].count as usize;
         row += 1;
     }
     assert!(total <= u16::MAX as usize);
@@ -73,7 +71,7 @@ static FIRST: [u32; ROWS] = {
     let mut first = [0; ROWS];
     let mut row = 0;
     while row < ROWS {
-        first[row] = MERGED[row].offset;
+        first[row] = REGISTERS[row].offset;
         row += 1;
     }
     first
@@ -87,7 +85,7 @@ static ENTRIES: [Entry; ROWS] = {
     }; ROWS];
     let (mut storage, mut row) = (0, 0);
     while row < ROWS {
-        let Register { count, stride, .. } = MERGED[row];
+        let Register { count, stride, .. } = REGISTERS[row];
         assert!(stride.is_power_of_two() && stride >= 4);
         let shift = stride.trailing_zeros() as u8;
         entries[row] = Entry {
