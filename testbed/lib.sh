@@ -81,3 +81,87 @@ destroy_all() {
     done
     rm -f /var/log/xen/guest-*.log /var/log/xen/qemu-dm-*.log* /var/log/xen/xl-*.log*
 }
+
+# start_service [SECLABEL]: creates the service domain and waits until it serves. Sets $service.
+start_service() {
+    sed -e 's#^kernel .*#kernel = "/payload/image"#' /payload/service-domain.cfg > /tmp/service.cfg
+    [ -z "$1" ] || echo "seclabel = \"$1\"" >> /tmp/service.cfg
+    xl create /tmp/service.cfg || return 1
+    service=$(xl domid gpu-service)
+    gpu="/local/domain/$service/data/gpu"
+    wait_for 30 service_says ready
+}
+service_says() { [ "$(xenstore-read "$gpu/state")" = "$1" ]; }
+
+# resources: what the service domain holds for guests now, one line of its `status`.
+resources() {
+    local log=/var/log/xen/guest-gpu-service.log before
+    before=$(grep -c -a '^resources:' "$log")
+    printf 'status\n' > "$(xenstore-read "/local/domain/$service/console/tty")"
+    wait_for 10 more_lines '^resources:' "$log" "$before" || return 1
+    grep -a '^resources:' "$log" | tail -n 1 | tr -d '\r'
+}
+more_lines() { [ "$(grep -c -a "$1" "$2")" -gt "$3" ]; }
+
+# resources_are NAME WANTED: compares, giving the service domain a while to let go.
+resources_are() {
+    local now
+    for _ in 1 2 3 4 5 6; do
+        now=$(resources)
+        [ "$now" = "$2" ] && ok "$1" && return
+        sleep 0.5
+    done
+    fail "$1" "'$now', not '$2'"
+}
+
+# guest_config NAME LABELLED WORDS [SED…]: /tmp/NAME.cfg for a guest whose test program runs WORDS.
+guest_config() {
+    local name=$1 base=guest words=${3// /+}
+    [ "$2" = plain ] || base=guest-flask
+    shift 3
+    sed -e "s#^name .*#name = \"$name\"#" \
+        -e 's#^kernel .*#kernel = "/payload/guest-kernel"#' \
+        -e 's#^ramdisk .*#ramdisk = "/payload/guest-initrd"#' \
+        -e 's#^memory .*#memory = 384#' \
+        -e "s#^extra .*#extra = \"console=hvc0 quiet nokaslr mitigations=off tsc=reliable \
+pci=noearly xen_emul_unplug=never test=$words\"#" \
+        "$@" "/payload/configs/$base.cfg" > "/tmp/$name.cfg"
+}
+
+# exits STATUS COMMAND…: whether the command ends with this status. Shows what it said if not.
+exits() {
+    local want=$1 output status
+    shift
+    output=$("$@" 2>&1)
+    status=$?
+    [ "$status" = "$want" ] || echo "status $status, not $want: $(echo "$output" | tr '\n' ' ')"
+    [ "$status" = "$want" ]
+}
+
+# says PATTERN COMMAND…: whether what the command prints matches. Shows it if not.
+says() {
+    local pattern=$1 output
+    shift
+    output=$("$@" 2>&1)
+    echo "$output" | grep -q -e "$pattern" || {
+        echo "said: $(echo "$output" | tr '\n' ' ')"
+        return 1
+    }
+}
+
+# ask DOMID COMMAND [NODE VALUE]…: a command to the service domain past gpuctl; its answer.
+ask() {
+    local node="$gpu/vgpu/$1" command=$2
+    shift 2
+    xenstore-rm "$node" 2> /dev/null
+    while [ $# -ge 2 ]; do
+        xenstore-write "$node/$1" "$2"
+        shift 2
+    done
+    xenstore-write "$node/command" "$command"
+    wait_for 10 xenstore-read "$node/state" || echo "no answer"
+    echo "$(xenstore-read "$node/state"): $(xenstore-read "$node/reason")"
+}
+
+# relay GUEST: the results of a guest's test program as results of the scenario.
+relay() { console "$1" | tr -d '\r' | grep -a -e '^CHECK guest-' -e '^FIGURE ' | sed "s/^CHECK guest-/CHECK $1-/"; }

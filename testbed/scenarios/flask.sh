@@ -1,0 +1,68 @@
+# Xen with FLASK: several guests at once, one misbehaves, one is destroyed, one has the wrong label.
+# stages: flask
+# timeout: 300
+# checks: 40
+
+gpuctl=/payload/gpuctl
+sizes=(--low-gm 16 --high-gm 64)
+
+check service-created start_service system_u:system_r:gpusvc_t && stamp "service domain serves"
+before=$(resources)
+echo "before: $before"
+
+guest_config painter labelled "draw 150"
+check painter-created $gpuctl create /tmp/painter.cfg "${sizes[@]}" && stamp "painter runs"
+guest_config vandal labelled "misbehave 1"
+check vandal-created $gpuctl create /tmp/vandal.cfg "${sizes[@]}" && stamp "vandal runs"
+
+# Meanwhile: what must be refused, with the reason, and leaves no guest behind.
+guest_config stranger plain ""
+check wrong-label says 'EACCES' $gpuctl create /tmp/stranger.cfg "${sizes[@]}"
+check wrong-label-undone wait_gone stranger 20
+guest_config greedy labelled ""
+check too-large says '4096 MiB' $gpuctl create /tmp/greedy.cfg --low-gm 16 --high-gm 4G
+check too-large-undone wait_gone greedy 20
+check too-many-fences exits 4 $gpuctl create /tmp/greedy.cfg "${sizes[@]}" --fences 33
+check zero-sizes exits 4 $gpuctl create /tmp/greedy.cfg --low-gm 0 --high-gm 0
+check absent says '^refused: ' ask 4242 attach low-gm 16 high-gm 64 fences 4 weight 2
+check dom0 says '^refused: ' ask 0 attach low-gm 16 high-gm 64 fences 4 weight 2
+check reserved-domid says '^refused: ' ask 32752 attach low-gm 16 high-gm 64 fences 4 weight 2
+cat > /tmp/paravirtual.cfg <<'CFG'
+name = "paravirtual"
+type = "pv"
+kernel = "/payload/guest-kernel"
+memory = 64
+seclabel = "system_u:system_r:vgpu_domU_t"
+CFG
+if check paravirtual-created xl create -p /tmp/paravirtual.cfg; then
+    check paravirtual-explained exits 5 $gpuctl attach paravirtual "${sizes[@]}"
+    check paravirtual says '^refused: ' \
+        ask "$(xl domid paravirtual)" attach low-gm 16 high-gm 64 fences 4 weight 2
+    xl destroy paravirtual
+fi
+for domain in 4242 0 32752; do xenstore-rm "$gpu/vgpu/$domain"; done
+$gpuctl list
+
+# A guest destroyed in the middle of its work, then one destroyed before it ran at all.
+guest_config victim labelled "draw 0"
+check victim-created $gpuctl create /tmp/victim.cfg "${sizes[@]}" && stamp "victim runs"
+check victim-draws wait_line victim '^GUEST drew' 120
+check victim-destroyed xl destroy victim
+check victim-gone wait_gone victim 20
+guest_config unborn labelled ""
+check unborn-created xl create -p /tmp/unborn.cfg
+check unborn-attached $gpuctl attach unborn "${sizes[@]}"
+check unborn-destroyed xl destroy unborn
+check unborn-gone wait_gone unborn 20
+
+check vandal-done wait_line vandal '^GUEST end' 150
+relay vandal
+check painter-done wait_line painter '^GUEST end' 150
+relay painter
+check painter-gone wait_gone painter 30
+check vandal-gone wait_gone vandal 30
+resources_are nothing-left "$before"
+check no-zombies says '^2$' sh -c 'xl list | tail -n +2 | wc -l'
+check service-alive service_says ready
+denied() { xl dmesg | grep 'avc:.*scontext=[a-z_:]*gpusvc_t tcontext=[a-z_:]*vgpu_domU_t'; }
+check nothing-denied-to-us says '^$' denied
