@@ -1,8 +1,12 @@
 # The test bed itself: xl works, the image starts as a PVH domain, an HVM Linux guest reaches userland.
-# stages: xen
+# stages: xen flask
 # timeout: 180
+# checks: 6
 
 check xl-list xl list
+if [ "$FLASK" = yes ]; then
+    check flask-enforces sh -c 'flask-getenforce | grep -q Enforcing'
+fi
 
 cat > /tmp/image.cfg <<'CFG'
 name = "image"

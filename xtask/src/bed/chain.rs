@@ -12,6 +12,7 @@ use super::scenario::Scenario;
 use crate::failure::At;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::failure::printable;
 use crate::setup::Products;
 use std::fs;
 use std::path::Path;
@@ -86,10 +87,12 @@ pub fn run(
     let mut report = Report::default();
     let serial = folder.join("serial.log");
     let ending = machine::run(&mut qemu, &serial, limit, |line| {
-        if options.live {
-            println!("{}", crate::failure::printable(line));
+        let was_in_file = report.is_in_file();
+        let check = report.line(line).cloned();
+        // The consoles were shown as they grew; the files are for later.
+        if options.live && !was_in_file && !report.is_in_file() {
+            println!("{}", printable(line));
         }
-        let check = report.line(line);
         if let Some(check) = check.filter(|_| !options.live) {
             show(&check.name, check.failure.as_deref());
         }

@@ -67,6 +67,11 @@ impl Report {
         }
     }
 
+    /// Whether a log file has begun and not ended.
+    pub fn is_in_file(&self) -> bool {
+        self.in_file
+    }
+
     fn check(&mut self, name: &str, failure: Option<String>) -> Option<&Check> {
         let name = format!("{}/{name}", self.scenario);
         self.checks.push(Check { name, failure });
