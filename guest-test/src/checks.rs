@@ -28,6 +28,12 @@ pub fn all(machine: &mut dyn Machine, report: &mut Report) {
     });
 }
 
+/// Only work that must be done.
+#[cfg(test)]
+pub fn work(machine: &mut dyn Machine, report: &mut Report) {
+    with_workshop(machine, report, submission::checks);
+}
+
 /// Only what must be refused, over and over: the bad neighbour of a guest that draws.
 pub fn misbehave(machine: &mut dyn Machine, report: &mut Report, rounds: u32) {
     with_workshop(machine, report, |workshop, report| {

@@ -18,6 +18,8 @@ mod machine;
 mod ppgtt;
 mod report;
 mod surface;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 
