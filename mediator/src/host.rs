@@ -139,6 +139,11 @@ impl<G: Gpu, H: Guests, C: Clock> Host<G, H, C> {
         }
     }
 
+    /// MiB of low and of high GM, and fences, that are free.
+    pub fn free(&self) -> (u32, u32, u32) {
+        self.partition.free()
+    }
+
     /// From now on guests see their slices of this real aperture without traps.
     pub fn set_aperture(&mut self, first: DmaPage) {
         self.aperture = Some(first);

@@ -13,7 +13,7 @@ mod fences;
 mod file;
 mod mailbox;
 
-pub(crate) use fences::{Tiling, close as close_fences, fence_at};
+pub(crate) use fences::{close as close_fences, fence_at};
 pub(crate) use file::RegisterFile;
 
 use gpu::spec::engine::{EXECLIST_STATUS_LO, Engine, RESET_READY, RESET_REQUEST};

@@ -70,6 +70,7 @@ impl Vgpu {
             }
         };
         gtt.fill(&mut host.gpu, &slice, scratch);
+        host.gpu.flush_gtt();
         let mut vgpu = Self {
             domain,
             config,

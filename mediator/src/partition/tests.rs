@@ -152,17 +152,10 @@ proptest! {
                 }
                 Action::Detach(_) => {}
             }
-            let mut owner = vec![None; (mib * PAGES_PER_MIB) as usize];
-            let mut claim = |region: Region, who: usize| {
-                for page in region.first..region.end() {
-                    assert_eq!(owner[page as usize].replace(who), None, "page {page:#x}");
-                }
-            };
-            claim(partition.host_region(), usize::MAX);
+            let mut taken = vec![partition.host_region()];
             let mut fences = [false; 32];
-            for (who, (slice, config)) in held.iter().enumerate() {
-                claim(slice.mappable, who);
-                claim(slice.nonmappable, who);
+            for (slice, config) in &held {
+                taken.extend([slice.mappable, slice.nonmappable]);
                 prop_assert_eq!(slice.mappable.count, config.low_mib * PAGES_PER_MIB);
                 prop_assert_eq!(slice.nonmappable.count, config.high_mib * PAGES_PER_MIB);
                 prop_assert!(slice.mappable.end() <= APERTURE_PAGES);
@@ -170,6 +163,12 @@ proptest! {
                     prop_assert!(!std::mem::replace(&mut fences[fence as usize], true));
                 }
             }
+            taken.retain(|region| region.count != 0);
+            taken.sort_by_key(|region| region.first);
+            for pair in taken.windows(2) {
+                prop_assert!(pair[0].end() <= pair[1].first, "{:?}", pair);
+            }
+            prop_assert!(taken.iter().all(|region| region.end() <= mib * PAGES_PER_MIB));
             let (low, high, free_fences) = partition.free();
             let sum = |part: fn(&VgpuConfig) -> u32| held.iter().map(|(_, c)| part(c)).sum::<u32>();
             prop_assert_eq!(low + sum(|c| c.low_mib), everything.0);

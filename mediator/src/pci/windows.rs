@@ -1,5 +1,7 @@
 //! Where the guest-physical windows of BAR0 and BAR2 are, and moving them.
 
+use core::ops::Range;
+
 use gpu::spec::registers::BAR0_SIZE;
 use gpu::{Gpu, PAGE_SIZE};
 
@@ -10,6 +12,8 @@ use crate::{Clock, DomainId, GuestFrame, Guests, Host, PageError, Window, apertu
 const LOWEST: u64 = 1 << 20;
 /// Physical address bits that every machine we run on has.
 const HIGHEST: u64 = 1 << 46;
+/// Interrupt controllers and firmware flash, up to 4 GiB. Sizing a BAR with decoding on passes by.
+const RESERVED: Range<u64> = 0xfec0_0000..1 << 32;
 
 /// A memory BAR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +118,7 @@ impl Windows {
         let Some(end) = base.checked_add(bar.size()) else {
             return false;
         };
-        if base < LOWEST || end > HIGHEST {
+        if base < LOWEST || end > HIGHEST || base < RESERVED.end && RESERVED.start < end {
             return false;
         }
         let others = Bar::ALL.into_iter().filter(|&other| other != bar);

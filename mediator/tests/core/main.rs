@@ -1,0 +1,13 @@
+//! The mediator without submission: configuration space, accesses, GTT, attach and detach.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod access;
+mod allocation;
+mod aperture;
+mod attach;
+mod gtt;
+mod hostile;
+mod pci;
+mod registers;
