@@ -1,59 +1,90 @@
-//! What happens once everything is up: the shell is served, for ever.
-
-use core::fmt::{self, Write};
+//! The loop: serve accesses, give the GPU time, listen to the toolstack and the console, wait.
+//!
+//! Nothing in a round waits for a guest or for the GPU. What has work left makes the next round
+//! start at once; otherwise the only wait is at the bottom, with interrupts open there alone.
 
 use boot::Config;
-use console::{Command, Commands, Output, Shell};
-use log::info;
+use console::Shell;
+use gpu::Progress;
+use log::warn;
 
+use crate::loopback::Players;
+use crate::operator::Operator;
 use crate::power::{self, ExitReason};
-use crate::{frames, heap, scenario, wait};
+use crate::wiring::control::Control;
+use crate::wiring::xen::Xen;
+use crate::wiring::{Machine, serve};
+use crate::{time, wait};
 
-/// Bytes taken from the keyboard before anything else gets its turn.
-const TYPED: usize = 64;
+/// Longest sleep, nanoseconds: budgets of workloads are looked at this often.
+const LONGEST_SLEEP: u64 = 100_000_000;
+
+/// Everything the loop drives.
+pub struct Service {
+    /// The mediator with its GPU.
+    pub machine: Machine,
+    /// The hypervisor, if there is one.
+    pub xen: Option<Xen>,
+    /// The toolstack's requests, if there is a Xenstore.
+    pub control: Option<Control>,
+    /// Guests inside this image.
+    pub players: Players,
+}
 
 /// Serves for ever, or until what the command line asks for is done.
-pub fn run(config: &Config) -> ! {
-    if let Some(scenario) = config.scenario {
-        scenario::run(scenario);
-    }
-    let mut tables = Tables;
-    // The console takes anything, and there is nobody to tell that it does not.
-    let _ = tables.status(&mut Output);
-    if config.exit {
-        info!("done");
-        power::exit(ExitReason::Done);
-    }
+pub fn run(config: &Config, mut service: Service) -> ! {
     let mut shell = Shell::new();
     loop {
-        for byte in core::iter::from_fn(console::read).take(TYPED) {
-            let _ = shell.feed(byte, &mut tables, &mut Output);
+        if let Some(xen) = &mut service.xen {
+            xen.take_events();
         }
-        wait::for_event(None);
+        let mut busy = serve::round(&mut service.machine);
+        busy |= service.machine.service() == Progress::Busy;
+        busy |= service.players.round(&mut service.machine);
+        if let (Some(control), Some(xen)) = (&mut service.control, &service.xen) {
+            busy |= control.round(&mut service.machine, xen);
+        }
+        busy |= listen(&mut shell, &mut service);
+
+        if config.exit && service.players.finished() {
+            let mut operator = Operator { service: &mut service };
+            if console::Commands::status(&mut operator, &mut console::Output).is_err() {
+                warn!("status: the console took no more");
+            }
+            let good = service.players.succeeded();
+            power::exit(if good { ExitReason::Done } else { ExitReason::Failed });
+        }
+        if !busy {
+            sleep(&service);
+        }
     }
 }
 
-struct Tables;
-
-impl Commands for Tables {
-    fn table(&self) -> &[Command] {
-        &[]
+/// At most one typed byte.
+fn listen(shell: &mut Shell, service: &mut Service) -> bool {
+    let Some(byte) = console::read() else {
+        return false;
+    };
+    let mut operator = Operator { service };
+    if shell.feed(byte, &mut operator, &mut console::Output).is_err() {
+        warn!("shell: the console took no more");
     }
+    true
+}
 
-    fn run(&mut self, _: &str, _: &str, _: &mut dyn Write) -> fmt::Result {
-        Ok(())
+fn sleep(service: &Service) {
+    let mut deadline = time::now().saturating_add(LONGEST_SLEEP);
+    if let Some(control) = &service.control {
+        deadline = deadline.min(control.deadline());
     }
-
-    fn status(&mut self, out: &mut dyn Write) -> fmt::Result {
-        let counts = frames::counts();
-        writeln!(out, "page frames: {} of {} free", counts.free, counts.total)?;
-        match heap::statistics() {
-            Some(heap) => writeln!(out, "heap: {heap}"),
-            None => Ok(()),
+    match &service.xen {
+        Some(xen) => {
+            let guests = &service.machine.host().guests.guests;
+            let ports = guests.iter().flat_map(|guest| {
+                guest.server.ports().iter().copied().chain(guest.server.buffered_port())
+            });
+            xen.wait(ports, deadline);
         }
-    }
-
-    fn reboot(&mut self) {
-        power::reboot();
+        None => wait::for_event(Some(deadline)),
     }
 }

@@ -11,15 +11,17 @@ mod frames;
 mod heap;
 mod interrupts;
 mod layout;
+mod loopback;
+mod operator;
 mod paging;
 mod panic;
-mod platform;
 mod power;
 mod runtime;
 mod scenario;
 mod start;
 mod time;
 mod wait;
+mod wiring;
 
 use log::info;
 use power::ExitReason;
@@ -31,16 +33,22 @@ const TICK: u64 = 1000;
 #[expect(unsafe_code, reason = "called from assembly by name")]
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(start_info: u64) -> ! {
-    let xen_leaves = platform::xen_leaves();
-    let (info, config) = start::boot_info(start_info, xen_leaves.is_some());
+    let xen = wiring::xen::find();
+    let (info, config) = start::boot_info(start_info, xen.is_some());
     interrupts::init();
-    let (hertz, source) = time::init(xen_leaves);
-    let map = start::memory_map(&info, None);
+    let (hertz, source) = time::init(xen.map(|xen| xen.leaves()));
+    let map = start::memory_map(&info, xen.map(|_| wiring::xen::memory_map as _));
     start::memory(&map);
     heap::init().unwrap_or_else(|error| start::refuse(ExitReason::OutOfMemory, error));
     info!("TSC at {} MHz, {source}", hertz / 1_000_000);
-    interrupts::start_tick(TICK);
-    events::run(&config)
+    if let Some(scenario) = config.scenario {
+        scenario::run(scenario);
+    }
+    let service = wiring::start(xen, &map, &config);
+    if service.xen.is_none() {
+        interrupts::start_tick(TICK);
+    }
+    events::run(&config, service)
 }
 
 /// The entry point; ends by calling `kernel_main`.

@@ -22,6 +22,8 @@ pub enum ExitReason {
     OutOfMemory,
     /// The loader's information cannot be booted from: status 41.
     BadBootInformation,
+    /// What was asked for was done, and went wrong: status 43.
+    Failed,
 }
 
 impl ExitReason {
@@ -33,6 +35,7 @@ impl ExitReason {
             Self::Fault => 0x12,
             Self::OutOfMemory => 0x13,
             Self::BadBootInformation => 0x14,
+            Self::Failed => 0x15,
         }
     }
 }

@@ -1,8 +1,14 @@
-//! Monotonic nanoseconds, from Xen's time record or the calibrated TSC.
+//! Monotonic nanoseconds from the TSC, and the way to Xen's system time.
 //!
-//! Xen writes a `vcpu_time_info` into the shared page: version (odd while it is being written),
-//! TSC at that moment, system time then, and the scale from there (`public/xen.h`). Without Xen
-//! the TSC's rate comes from CPUID, or is measured against the PIT.
+//! The clock is the TSC at the rate that Xen's CPUID leaves, the processor or a measurement gives.
+//! Xen keeps the TSC of a domain at that rate, by emulation where the hardware cannot.
+//!
+//! Xen also writes a `vcpu_time_info` into the shared page: version (odd while it is being
+//! written), TSC at that moment, system time then, and the scale from there (`public/xen.h`). It
+//! is used for the time-outs of hypercalls only: in the first second of a PVH Dom0 its TSC moment
+//! lies in our future, until Xen's calibration rewrites it (seen on 4.20). A time-out that is too
+//! short for that reason wakes us early, which does no harm; a clock that stands still for a
+//! second and then jumps would.
 #![expect(
     unsafe_code,
     reason = "the TSC, the PIT's ports and Xen's record in shared memory"
@@ -41,8 +47,6 @@ struct Tsc {
 
 static TSC: Once<Tsc> = Once::new();
 static XEN: AtomicPtr<XenTimeRecord> = AtomicPtr::new(ptr::null_mut());
-/// What to add to Xen's system time to get ours.
-static XEN_OFFSET: AtomicU64 = AtomicU64::new(0);
 /// The latest time ever told.
 static LATEST: AtomicU64 = AtomicU64::new(0);
 
@@ -62,35 +66,29 @@ pub fn init(xen_leaves: Option<u32>) -> (u64, RateSource) {
 
 /// Nanoseconds since start; 0 before [`init`]. Never less than it ever was.
 pub fn now() -> u64 {
-    let time = xen_time()
-        .map(|time| time.wrapping_add(XEN_OFFSET.load(Ordering::Relaxed)))
-        .or_else(tsc_time)
-        .unwrap_or(0);
+    let Some(tsc) = TSC.get() else {
+        return 0;
+    };
+    let time = tsc.scale.nanoseconds(tsc::read().saturating_sub(tsc.start));
     time.max(LATEST.fetch_max(time, Ordering::Relaxed))
 }
 
-/// Goes on with Xen's clock, from the present moment.
+/// Makes Xen's system time known to [`to_xen`].
 ///
 /// # Safety
 /// `record` is the `vcpu_time_info` of the vCPU that runs all of this, in a shared page that stays
 /// mapped; Xen alone writes it.
 pub unsafe fn use_xen(record: *const XenTimeRecord) {
-    let before = now();
     XEN.store(record.cast_mut(), Ordering::Relaxed);
-    match xen_time() {
-        Some(time) => XEN_OFFSET.store(before.wrapping_sub(time), Ordering::Relaxed),
-        None => XEN.store(ptr::null_mut(), Ordering::Relaxed),
-    }
 }
 
-/// Our time as Xen's system time, for the time-outs of hypercalls.
+/// A time of ours as Xen's system time, for the time-outs of hypercalls; unchanged without Xen.
 pub fn to_xen(time: u64) -> u64 {
-    time.wrapping_sub(XEN_OFFSET.load(Ordering::Relaxed))
-}
-
-fn tsc_time() -> Option<u64> {
-    let tsc = TSC.get()?;
-    Some(tsc.scale.nanoseconds(tsc::read().saturating_sub(tsc.start)))
+    match xen_time() {
+        // Two steps: `time` may lie before now, and Xen's clock below ours.
+        Some(xen) => xen.saturating_add(time).saturating_sub(now()),
+        None => time,
+    }
 }
 
 /// Xen's system time; `None` without a record or with one that never becomes consistent.

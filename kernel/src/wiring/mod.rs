@@ -1,0 +1,107 @@
+//! Joins what the mediator needs to what is out there: memory, Xen, time.
+//!
+//! | file | story |
+//! |---|---|
+//! | `pages` | who owns which page, copies in and out |
+//! | `pins` | which guest frame sits in which window slot |
+//! | `guest` | what we hold of one Xen guest |
+//! | `guests` | the mediator's hypervisor services over Xen and loopback guests |
+//! | `serve` | a trapped access from its ioreq slot to the mediator and back |
+//! | `control` | attach and detach, asked for through Xenstore |
+//! | `xen` | Xen as this domain sees it: console, events, shared page |
+
+pub mod control;
+pub mod guest;
+pub mod guests;
+pub mod pages;
+mod pins;
+pub mod serve;
+pub mod xen;
+
+use alloc::format;
+use alloc::string::String;
+
+use boot::{Config, MemoryMap};
+use gpu::model::Model;
+use log::{error, info};
+use mediator::{Clock, Mediator};
+use ::xen::Version;
+
+use crate::events::Service;
+use crate::loopback::Players;
+use crate::power::ExitReason;
+use crate::{paging, start};
+use control::Control;
+use guests::DomainServices;
+use pages::PhysicalMemory;
+use xen::{Found, Xen};
+
+/// The mediator as this image runs it.
+pub type Machine = Mediator<Model<PhysicalMemory>, DomainServices, MonotonicClock>;
+
+/// Window slots for pinned pages, for each page frame of RAM: eight times as much guest memory can
+/// be reached at once as this domain has, for 16 bytes of tables each.
+const SLOTS_PER_FRAME: u64 = 8;
+/// And never more than 16 GiB.
+const SLOTS_LIMIT: u64 = 4 << 20;
+
+/// The image's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct MonotonicClock;
+
+impl Clock for MonotonicClock {
+    fn now(&self) -> u64 {
+        crate::time::now()
+    }
+}
+
+/// Brings the service up: hypervisor, GPU, mediator, toolstack, loopback guests.
+pub fn start(found: Option<Found>, map: &MemoryMap, config: &Config) -> Service {
+    if config.gpu == boot::Gpu::Pci {
+        error!("gpu=pci: this version drives the software GPU only");
+        start::refuse(ExitReason::BadBootInformation, "no driver for gpu=pci");
+    }
+    let frames = map.top_of_ram() / gpu::PAGE_SIZE;
+    let slots = (frames * SLOTS_PER_FRAME).min(SLOTS_LIMIT);
+    let mut xen = found.and_then(|found| match Xen::start(found, slots) {
+        Ok(xen) => Some(xen),
+        Err(error) => {
+            error!("xen: {error}");
+            None
+        }
+    });
+    let pins = xen.as_ref().and_then(|xen| Some((xen.page, xen.pin_window()?)));
+    let services = match pins {
+        Some((page, window)) => {
+            pages::init(frames as usize, window.first(), window.frames() as usize);
+            DomainServices::with_xen(page, window)
+        }
+        None => {
+            pages::init(frames as usize, paging::window_base().0, 0);
+            DomainServices::new()
+        }
+    };
+    let gpu = Model::new(PhysicalMemory, config.gtt_mib * GTT_ENTRIES_PER_MIB);
+    let mut machine = Mediator::new(gpu, services, MonotonicClock)
+        .unwrap_or_else(|error| start::refuse(ExitReason::OutOfMemory, error));
+    info!("software GPU with a global GTT of {} MiB", config.gtt_mib);
+    let failure = xen.as_ref().and_then(|xen| too_old(xen.version));
+    let store = xen.as_mut().and_then(|xen| xen.store.take());
+    let control = store.and_then(|store| {
+        Control::start(store, &machine, failure.as_deref())
+            .inspect_err(|error| error!("xenstore: {error}"))
+            .ok()
+    });
+    let players = Players::start(&mut machine, config.loopback);
+    Service { machine, xen, control, players }
+}
+
+/// Entries that map one MiB.
+const GTT_ENTRIES_PER_MIB: u32 = (1 << 20) / gpu::PAGE_SIZE as u32;
+
+/// Why this Xen cannot be served on.
+fn too_old(version: Version) -> Option<String> {
+    let refusal = version.require(Version::REQUIRED).err()?;
+    error!("xen: {refusal}");
+    Some(format!("{refusal}"))
+}

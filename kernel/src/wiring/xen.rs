@@ -1,0 +1,272 @@
+//! Xen as this domain sees it: hypercalls, shared page, console, Xenstore, and how to wait.
+//!
+//! ```text
+//! window base   +0 shared info   +1 ioreq pages, two for each guest   +33 pinned guest pages
+//! ```
+//! Everything lies above RAM, where nothing of ours is; console and Xenstore pages are where the
+//! toolstack put them.
+#![expect(unsafe_code, reason = "vouching for address space that holds nothing of Rust's")]
+
+use alloc::boxed::Box;
+use arrayvec::ArrayVec;
+use boot::{BootError, MemoryMap, REGION_LIMIT};
+use log::{info, warn};
+use mediator::MAX_VGPUS;
+use spin::Once;
+use xen::abi::hvm::Parameter;
+use xen::abi::memory::E820Entry;
+use xen::abi::shared_info::VcpuInfo;
+use xen::console::Console;
+use xen::detect::Presence;
+use xen::hypercall::cpuid;
+use xen::memory::{self, MemoryError, Window};
+use xen::scheduling::{self, ShutdownReason};
+use xen::shared::MappedPage;
+use xen::xenstore::{Client, PollDoorbell, RingTransport};
+use xen::{DomainId, EventChannels, HypercallPage, Port, PortSet, Version, parameters};
+
+use crate::frames::Frame;
+use crate::power::{self, ExitReason};
+use crate::{paging, time};
+
+/// Page frames of the windows: shared page, then two for each guest's IOREQ server.
+const SHARED_INFO: u64 = 0;
+const SERVER_PAGES: u64 = 1;
+const PINS: u64 = SERVER_PAGES + xen::ioreq::FRAMES * MAX_VGPUS as u64;
+
+/// Seconds that one Xenstore request may take.
+const XENSTORE_SECONDS: u32 = 1;
+
+/// This domain's Xenstore connection.
+pub type Store = Client<RingTransport<MappedPage, PollDoorbell<HypercallPage, MappedPage>>>;
+
+static PAGE: Once<HypercallPage> = Once::new();
+
+/// Xen, before there is memory to speak of.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    /// The way in.
+    pub page: HypercallPage,
+    presence: Presence,
+}
+
+impl Found {
+    /// First of Xen's CPUID leaves.
+    pub fn leaves(&self) -> u32 {
+        self.presence.base
+    }
+
+    /// Which Xen.
+    pub fn version(&self) -> Version {
+        self.presence.version
+    }
+}
+
+/// Looks for Xen and opens the way in.
+pub fn find() -> Option<Found> {
+    let presence = xen::detect::find(cpuid)?;
+    // SAFETY: `presence` was found with `cpuid`; the image runs in ring 0, identity mapped.
+    let page = unsafe { HypercallPage::install(presence) };
+    PAGE.call_once(|| page);
+    power::set_exit(exit);
+    console::set_last_resort(|bytes| {
+        if let Some(page) = PAGE.get() {
+            // Refused by release builds of Xen; there is no other place left to speak to.
+            let _ = xen::console::write_hypervisor_log(page, bytes);
+        }
+    });
+    Some(Found { page, presence })
+}
+
+/// Leaves: a guest ends itself through Xen; Dom0 has QEMU's exit device under Xen.
+fn exit(reason: ExitReason) -> ! {
+    let dom0 = xen::detect::find(cpuid).is_some_and(|xen| xen.domain == Some(DomainId(0)));
+    if let (false, Some(page)) = (dom0, PAGE.get()) {
+        let reason = match reason {
+            ExitReason::Done => ShutdownReason::PowerOff,
+            _ => ShutdownReason::Crash,
+        };
+        // Returns only if refused; then the last way is as good as any.
+        let _ = scheduling::shutdown(page, reason);
+    }
+    power::debug_exit(reason)
+}
+
+/// Asks Xen for the memory map, for loaders that give none (PVH Dom0).
+pub fn memory_map() -> Result<MemoryMap, BootError> {
+    let page = PAGE.get().ok_or(BootError::NoMemoryMap)?;
+    let mut entries = [E820Entry::default(); REGION_LIMIT];
+    let count = memory::memory_map(page, &mut entries).map_err(|error| {
+        warn!("xen: {error}");
+        BootError::NoMemoryMap
+    })?;
+    MemoryMap::new(entries.iter().take(count).map(|entry| {
+        let E820Entry { addr, size, r#type } = *entry;
+        (addr, size, r#type)
+    }))
+}
+
+/// Xen, in service.
+pub struct Xen {
+    /// The way in.
+    pub page: HypercallPage,
+    /// Which Xen.
+    pub version: Version,
+    /// This domain.
+    pub domain: Option<DomainId>,
+    /// Event channels.
+    pub events: EventChannels<HypercallPage, MappedPage>,
+    /// Xenstore, unless this is Dom0.
+    pub store: Option<Store>,
+    store_port: Option<Port>,
+    console_port: Option<Port>,
+    windows: Window,
+    pending: PortSet,
+}
+
+impl Xen {
+    /// Maps what Xen shares with this domain and opens console and Xenstore.
+    pub fn start(found: Found, pin_slots: u64) -> Result<Self, MemoryError> {
+        let Found { page, presence } = found;
+        let windows = window(paging::window_base(), PINS + pin_slots)?;
+        let shared = windows.part(SHARED_INFO, 1).ok_or(NO_ROOM)?;
+        memory::map_shared_info(&page, shared)?;
+        let shared = shared.page(0).ok_or(NO_ROOM)?;
+        // vcpu_info of vCPU 0 is the first thing in the shared page.
+        let record = core::mem::offset_of!(VcpuInfo, time) as u64;
+        let record = Frame(windows.first() + SHARED_INFO).address() + record;
+        // SAFETY: the record of the only vCPU, in the page just mapped for good; Xen writes it.
+        unsafe { time::use_xen(record as *const _) };
+        let events = EventChannels::new(page, shared);
+        events.mask_all();
+        let mut xen = Self {
+            page,
+            version: presence.version,
+            domain: presence.domain,
+            events,
+            store: None,
+            store_port: None,
+            console_port: None,
+            windows,
+            pending: PortSet::new(),
+        };
+        xen.open_console();
+        xen.open_store();
+        Ok(xen)
+    }
+
+    /// Frames for the IOREQ server pages of guest number `pair`.
+    pub fn server_pages(&self, pair: usize) -> Option<Window> {
+        self.windows.part(SERVER_PAGES + pair as u64 * xen::ioreq::FRAMES, xen::ioreq::FRAMES)
+    }
+
+    /// Frames for pinned pages.
+    pub fn pin_window(&self) -> Option<Window> {
+        self.windows.part(PINS, self.windows.frames() - PINS)
+    }
+
+    /// Forgets the events that came so far; what they announced is looked at next.
+    pub fn take_events(&mut self) {
+        self.events.take_all(&mut self.pending);
+        self.pending.clear();
+    }
+
+    /// Sleeps until one of `ports`, the console or Xenstore has news, or until `deadline`.
+    pub fn wait(&self, ports: impl Iterator<Item = Port>, deadline: u64) {
+        let mut all = ArrayVec::<Port, { xen::abi::sched::POLL_PORTS_MAX }>::new();
+        let own = [self.console_port, self.store_port];
+        let mut left_out = false;
+        for port in own.into_iter().flatten().chain(ports) {
+            left_out |= all.try_push(port).is_err();
+        }
+        // Ports beyond what one call takes are looked at every millisecond.
+        let soon = time::now().saturating_add(1_000_000);
+        let deadline = if left_out { deadline.min(soon) } else { deadline };
+        if let Err(error) = scheduling::poll(&self.page, &all, Some(time::to_xen(deadline))) {
+            warn!("xen: {error}");
+            scheduling::yield_now(&self.page);
+        }
+    }
+
+    fn open_console(&mut self) {
+        let Some((page, port)) = self.shared_ring(Parameter::ConsolePfn, Parameter::ConsoleEvtchn)
+        else {
+            return;
+        };
+        self.console_port = Some(port);
+        let sink = ConsoleRing(Console::new(self.page, page, port));
+        // For good: the console is never closed.
+        if !console::add_sink(Box::leak(Box::new(sink))) {
+            warn!("console: no place for the Xen console ring");
+        }
+    }
+
+    fn open_store(&mut self) {
+        let Some((page, port)) = self.shared_ring(Parameter::StorePfn, Parameter::StoreEvtchn)
+        else {
+            info!("xen: no Xenstore for this domain");
+            return;
+        };
+        let now = || time::to_xen(time::now());
+        let doorbell = PollDoorbell::new(self.events, self.page, port, now, XENSTORE_SECONDS);
+        self.store_port = Some(port);
+        self.store = Some(Client::new(RingTransport::new(page, doorbell)));
+    }
+
+    /// A page and port that the toolstack set up; `None` where it did not.
+    fn shared_ring(&self, frame: Parameter, port: Parameter) -> Option<(MappedPage, Port)> {
+        let get = |parameter| match parameters::get(&self.page, DomainId::SELF, parameter) {
+            Ok(0) => None,
+            Ok(value) => Some(value),
+            Err(error) => {
+                warn!("xen: {error}");
+                None
+            }
+        };
+        let (frame, port) = (get(frame)?, get(port)?);
+        let page = window(Frame(frame), 1).ok()?.page(0)?;
+        Some((page, Port(u32::try_from(port).ok()?)))
+    }
+}
+
+const NO_ROOM: MemoryError = MemoryError::DoesNotFit { asked: 1, room: 0 };
+
+/// Address space for pages of others.
+fn window(first: Frame, frames: u64) -> Result<Window, MemoryError> {
+    paging::map_window(first, frames).map_err(|error| {
+        warn!("page tables: {error}");
+        MemoryError::DoesNotFit { asked: frames, room: 0 }
+    })?;
+    // SAFETY: above RAM, or a page that the toolstack reserved for sharing: paging::map_window
+    // refuses the image, and the frame allocator never had these frames.
+    Ok(unsafe { Window::new(first.0, frames) })
+}
+
+/// The Xen console as a place to speak and listen.
+struct ConsoleRing(Console<HypercallPage, MappedPage>);
+
+impl console::Sink for ConsoleRing {
+    fn name(&self) -> &'static str {
+        "xen"
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            // What a full ring loses, the ring itself counts and reports.
+            match line.strip_suffix(b"\n") {
+                Some(text) => {
+                    self.0.write(text);
+                    self.0.write(b"\r\n");
+                }
+                None => {
+                    self.0.write(line);
+                }
+            }
+        }
+    }
+
+    fn read(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        (self.0.read(&mut byte) == 1).then_some(byte[0])
+    }
+}
