@@ -94,3 +94,6 @@ fn message<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgp
         None => vgpu.counters.interrupts_lost += 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

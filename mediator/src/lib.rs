@@ -9,6 +9,9 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+// The simulated world of `tests` is written against this crate's outside, and used inside too.
+#[cfg(test)]
+extern crate self as mediator;
 
 mod access;
 mod aperture;
@@ -28,6 +31,10 @@ mod shadow;
 mod status;
 mod submission;
 mod vgpu;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+#[expect(dead_code, reason = "unit tests use a part of it")]
+mod world;
 
 pub use access::{Access, Space};
 pub use host::{Host, StartError};
