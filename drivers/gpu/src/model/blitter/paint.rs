@@ -30,7 +30,7 @@ pub(super) fn paint(
     let (tile, mut bytes) = if masks || operation.raster.uses_pattern() {
         Tile::fetch(surface, operation.pattern, operation.pixel, command)?
     } else {
-        (Tile::Solid(0), 0)
+        (Tile::unused(), 0)
     };
     let painter = Painter {
         operation,
@@ -164,7 +164,7 @@ impl Painter<'_> {
         self.operation.raster == RasterOperation::SOURCE
             && self.operation.mask == u32::MAX
             && matches!(self.operation.source, Source::Color { .. })
-            && !matches!(self.tile, Tile::Mono { .. })
+            && !self.tile.is_mono()
     }
 
     /// Whether some bit of the target may stay as it is.
@@ -178,13 +178,7 @@ impl Painter<'_> {
                     ..
                 }
             )
-            || matches!(
-                self.tile,
-                Tile::Mono {
-                    background: None,
-                    ..
-                }
-            )
+            || self.tile.is_transparent()
     }
 
     /// Copies monochrome bits `first ..` to the head of `bits`, the first one most significant.
