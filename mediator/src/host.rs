@@ -16,7 +16,7 @@ const EXECLIST_ENABLE: u32 = 1 << 15;
 /// MI_MODE bit 8: the ring is stopped.
 const STOP_RING: u32 = 1 << 8;
 /// What the host listens to on every engine.
-const EVENTS: u32 =
+pub(crate) const EVENTS: u32 =
     engine::INTERRUPT_USER | engine::INTERRUPT_ERROR | engine::INTERRUPT_CONTEXT_SWITCH;
 
 /// The GPU, the hypervisor and the time.
@@ -174,4 +174,61 @@ fn listen<G: Gpu>(gpu: &mut G) {
         gpu.write(bank + 0x4, !bits); // IMR
     }
     gpu.write(MASTER_INTERRUPT, 1 << 31);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mediator;
+    use crate::world::{Recorder, Simulated, VirtualClock};
+    use gpu::ram::Ram;
+
+    fn start(
+        gtt_pages: u32,
+        fail_at: Option<u64>,
+    ) -> Result<Host<Recorder, Simulated, VirtualClock>, StartError> {
+        let mut guests = Simulated::new(Ram::new(64));
+        guests.fail_at = fail_at;
+        Host::new(Recorder::new(gtt_pages), guests, VirtualClock::default())
+    }
+
+    #[test]
+    fn the_device_is_taken_over_with_every_entry_on_a_page_of_ours() {
+        let host = start(0x2_0000, None).expect("starts");
+        let region = host.partition.host_region();
+        for (index, entry) in host.gpu.visible.iter().enumerate() {
+            let status = (index as u32)
+                .checked_sub(region.first)
+                .and_then(|at| host.status_pages.get(at as usize));
+            assert!(entry.present());
+            if let Some(page) = status {
+                assert_eq!(entry.frame(), page.0);
+            } else if region.position(GttIndex(index as u32)).is_none() {
+                assert_eq!(entry.frame(), host.scratch.0);
+            }
+        }
+        for (engine, index) in Engine::ALL.into_iter().zip(region.first..) {
+            let register = |offset| host.gpu.register(engine.base() + offset);
+            assert_eq!(register(engine::HWS_PGA), index * 4096);
+            assert_eq!(register(engine::RING_MODE), 1 << 31 | 1 << 15);
+            assert_eq!(register(engine::RING_IMR), !EVENTS);
+        }
+        assert_eq!(host.gpu.register(MASTER_INTERRUPT), 1 << 31);
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_shared_is_refused_with_the_reason() {
+        let error = start(0x800, None).map(|_| ()).expect_err("8 MiB of GTT");
+        assert_eq!(
+            error.to_string(),
+            "global GTT of 0x800 entries is too small to share"
+        );
+        let error = start(0x2_0000, Some(3))
+            .map(|_| ())
+            .expect_err("a page is missing");
+        assert_eq!(error, StartError::Page(PageError::OutOfMemory));
+        let guests = Simulated::new(Ram::new(1));
+        let mediator = Mediator::new(Recorder::new(0x2_0000), guests, VirtualClock::default());
+        assert!(mediator.is_err(), "one page is not enough");
+    }
 }

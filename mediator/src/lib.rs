@@ -97,9 +97,10 @@ impl<G: Gpu, H: Guests, C: Clock> Mediator<G, H, C> {
     /// One bounded round of everything that is not an access: GPU time, completions, scheduling.
     pub fn service(&mut self) -> Progress {
         let work = submission::service(&mut self.host, &mut self.vgpus);
-        let waiting = self.vgpus.iter_mut().fold(false, |waiting, vgpu| {
-            vgpu.background(&mut self.host) || waiting
-        });
+        let mut waiting = false;
+        for vgpu in &mut self.vgpus {
+            waiting |= vgpu.background(&mut self.host);
+        }
         if waiting { Progress::Busy } else { work }
     }
 

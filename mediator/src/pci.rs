@@ -27,7 +27,7 @@ const DWORDS: usize = 64;
 const ID: u32 = 0x5916_8086;
 /// Display controller, not VGA: no arbitration, no legacy ports; revision 2 (graphics C0).
 const CLASS: u32 = 0x0380_0002;
-const COMMAND: usize = 0x04 / 4;
+const COMMAND: usize = 1;
 const BAR0: usize = 0x10 / 4;
 const BAR2: usize = 0x18 / 4;
 const BAR4: usize = 0x20 / 4;

@@ -102,7 +102,7 @@ pub(super) fn write<G: Gpu, H: Guests, C: Clock>(
         let [lower, upper] = halves(vgpu, number);
         host.gpu.write(place + 4, upper);
         host.gpu.write(place, lower);
-    } else if written & VALID != 0 && offset % 8 == 0 {
+    } else if written & VALID != 0 && offset.is_multiple_of(8) {
         let now = host.clock.now();
         let [lower, upper] = halves(vgpu, number);
         vgpu.violation(

@@ -84,7 +84,7 @@ fn neighbour(world: &mut World<Recorder>, id: DomainId) -> (Vec<u64>, Vec<u32>, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn any_stream_of_accesses_leaves_the_neighbour_alone_and_the_books_balanced(

@@ -127,6 +127,8 @@ fn a_real_aperture_follows_bar2_without_traps_and_goes_with_the_vgpu() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn configuration_space_is_the_same_in_any_width(
         writes in prop::collection::vec((0u16..0x100, 1u8..=8, any::<u64>()), 0..20),

@@ -207,9 +207,9 @@ fn fences_beyond_the_slice_stay_off_and_the_devices_own_are_those_of_the_slice()
         })
     };
     world.write(guest, FENCE + 8, 0);
-    world.write(guest, FENCE + 12, own + 0x1000 | 3);
+    world.write(guest, FENCE + 12, (own + 0x1000) | 3);
     world.write(guest, FENCE + 8, own | 1);
-    assert_eq!(fence(&world, 1), [own | 1, own + 0x1000 | 3]);
+    assert_eq!(fence(&world, 1), [own | 1, (own + 0x1000) | 3]);
     // The other guest's first fence is the device's third.
     world.write(other, FENCE + 4, foreign | 3);
     world.write(other, FENCE, foreign | 1);
