@@ -17,6 +17,9 @@ mod row;
 mod table;
 mod video;
 
+#[cfg(test)]
+mod tests;
+
 pub use fields::{AddressField, AddressSpace, Bits, Extent, Rule};
 pub use table::COMMANDS;
 

@@ -102,7 +102,8 @@ impl AddressSpace {
 pub enum Extent {
     /// This many.
     Bytes(u16),
-    /// The immediate data after dword `n - 1`: four for each dword from `n` to the end.
+    /// MI_STORE_DATA_IMM: the data from this dword to the end, and eight bytes at least if header
+    /// bit 21 says that it is a qword.
     Immediate(u8),
     /// MI_ATOMIC: 4, 8 or 16 bytes by header bits 20:19.
     Atomic,
@@ -113,7 +114,11 @@ impl Extent {
     pub const fn bytes(self, header: u32, dwords: u32) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes as u64,
-            Self::Immediate(first) => dwords.saturating_sub(first as u32) as u64 * 4,
+            Self::Immediate(first) => {
+                let data = dwords.saturating_sub(first as u32) as u64 * 4;
+                let least = if header & 1 << 21 != 0 { 8 } else { 4 };
+                if data > least { data } else { least }
+            }
             Self::Atomic => 4 << (header >> 19 & 3),
         }
     }

@@ -65,7 +65,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .sized(10, 4)
         .at_most(5)
         .at(&[AddressField::header22(1, Extent::Immediate(3))])
-        .rules(&[Rule::zero(Bits::bit(1, 0), "core mode moves the address")]),
+        .rules(&[Rule::zero(Bits::bit(1, 0), "moves the address by core")]),
     mi("MI_STORE_DATA_INDEX", 0x21)
         .sized(8, 3)
         .refuse(STATUS_PAGE),
@@ -89,7 +89,7 @@ pub(super) const COMMANDS: &[Command] = &[
             index: Some(Bits::bit(0, 21)),
             ..AddressField::new(1, AddressSpace::GlobalIfSet(1, 2), Extent::Bytes(8))
         }])
-        .rules(&[Rule::zero(Bits::bit(0, 22), PROTECTED)]),
+        .rules(&[Rule::zero(Bits::bit(0, 22), "touches protected content")]),
     mi("MI_CLFLUSH", 0x27)
         .sized(10, 3)
         .at(&[AddressField::ppgtt(1)])

@@ -3,7 +3,7 @@
 //! Addresses go through the context's PPGTT, except what PIPE_CONTROL stores after its flush.
 
 use super::row::pipeline;
-use super::{AddressField, AddressSpace, Bits, Command, Extent, RegisterUse};
+use super::{AddressField, AddressSpace, Bits, Command, Extent, RegisterUse, Rule};
 
 /// PIPE_CONTROL dword 1, bits 15:14: what it stores afterwards.
 const POST_SYNC: Bits = Bits {
@@ -146,8 +146,13 @@ pub(super) const COMMANDS: &[Command] = &[
     .at(&[AddressField {
         when: Some(POST_SYNC),
         index: Some(Bits::bit(1, 21)),
-        flags: 7,
         ..AddressField::new(2, AddressSpace::GlobalIfSet(1, 24), Extent::Bytes(8))
+    }])
+    .rules(&[Rule {
+        bits: POST_SYNC,
+        expected: 0,
+        when: Some(Bits::bit(1, 23)),
+        why: "loads a register and stores at once",
     }]),
     pipeline("3DPRIMITIVE", 0x7b00),
 ];
