@@ -305,7 +305,8 @@ impl Running {
     /// MI_BATCH_BUFFER_END: back to where the batch was started. In the ring it does nothing.
     pub fn end_batch(&mut self) -> Outcome {
         let [first, second] = &mut self.batches;
-        let ended = self.prologue.pop().or(second.take()).or(first.take());
+        let ended = self.prologue.pop();
+        let ended = ended.or_else(|| second.take()).or_else(|| first.take());
         if ended.is_some() {
             Outcome::Jumped
         } else {
