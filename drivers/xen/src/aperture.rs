@@ -176,3 +176,6 @@ impl<H: Hypervisor> Aperture<H> {
         issue_domctl(&self.hypervisor, &mut command)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,6 @@ pub fn read_hypervisor_console<H: Hypervisor>(
     let got = issue_console_io(hypervisor, CONSOLEIO_READ, Handle::new(into), length)?;
     Ok((got as usize).min(length))
 }
+
+#[cfg(test)]
+mod tests;

@@ -289,3 +289,6 @@ fn unless<T>(fine: Errno, result: Result<T, XenError>) -> Result<(), XenError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

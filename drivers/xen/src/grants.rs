@@ -300,21 +300,11 @@ impl<H: Hypervisor> GrantTable<H> {
         if !self.is_given(reference) {
             return Err(GrantError::Unknown(reference));
         }
-        let flags = entry + offset_of!(GrantEntryV1, flags);
-        let mut seen = page.load_u16(flags);
-        for _ in 0..REVOKE_ATTEMPTS {
-            if seen & (GTF_READING | GTF_WRITING) != 0 {
-                return Err(GrantError::InUse(reference));
-            }
-            match page.compare_exchange_u16(flags, seen, 0) {
-                Ok(_) => {
-                    self.mark(reference, false);
-                    return Ok(());
-                }
-                Err(found) => seen = found,
-            }
+        if !clear_unless_used(&page, entry + offset_of!(GrantEntryV1, flags)) {
+            return Err(GrantError::InUse(reference));
         }
-        Err(GrantError::InUse(reference))
+        self.mark(reference, false);
+        Ok(())
     }
 
     /// Whether the other domain has a page of ours mapped right now.
@@ -362,3 +352,21 @@ impl<H: Hypervisor> GrantTable<H> {
         }
     }
 }
+
+/// Makes an entry's flags zero in one exchange that saw no mark of use.
+fn clear_unless_used<P: SharedPage>(page: &P, flags: usize) -> bool {
+    let mut seen = page.load_u16(flags);
+    for _ in 0..REVOKE_ATTEMPTS {
+        if seen & (GTF_READING | GTF_WRITING) != 0 {
+            return false;
+        }
+        match page.compare_exchange_u16(flags, seen, 0) {
+            Ok(_) => return true,
+            Err(found) => seen = found,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

@@ -160,6 +160,8 @@ impl<H: Hypervisor> IoreqServer<H> {
         match server.take_over() {
             Ok(()) => Ok(server),
             Err(error) => {
+                // The first error is the one that explains.
+                let _ = server.forget_previous();
                 let _ = server.destroy();
                 Err(error)
             }
@@ -167,14 +169,19 @@ impl<H: Hypervisor> IoreqServer<H> {
     }
 
     fn take_over(&mut self) -> Result<(), IoreqError> {
+        self.forget_previous()?;
         let buffered = self.model.buffered_port(self.id)?.is_some();
+        self.acquire(buffered)
+    }
+
+    /// Drops the mappings and ports from before a restart, which nobody remembers.
+    fn forget_previous(&self) -> Result<(), IoreqError> {
         let hypervisor = self.model.hypervisor();
         for index in 0..FRAMES.min(self.window.frames()) {
-            // Usually something is there; if not, that is what was wanted.
-            let _ = memory::unmap(hypervisor, self.window, index);
+            memory::unmap(hypervisor, self.window, index)?;
         }
         events::close_all_with(hypervisor, self.domain())?;
-        self.acquire(buffered)
+        Ok(())
     }
 
     fn bare(model: DeviceModel<H>, id: ServerId, window: Window, vcpus: u32) -> Self {

@@ -207,6 +207,14 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_there_before_the_index_says_so() {
+        let page = TestPage::new();
+        let mut sender = Sender::resume(&page, LAYOUT);
+        assert_eq!(sender.put(&page, b"ab"), Ok(2));
+        assert_eq!(page.stores(), [(0, 1), (1, 1), (LAYOUT.producer, 4)]);
+    }
+
+    #[test]
     fn overwriting_our_index_changes_nothing() {
         let page = TestPage::new();
         let mut sender = Sender::resume(&page, LAYOUT);

@@ -48,15 +48,42 @@ pub trait SharedPage {
 
     /// Copies bytes out, each read exactly once.
     fn read_bytes(&self, offset: usize, into: &mut [u8]) {
-        for (index, byte) in into.iter_mut().enumerate() {
-            *byte = self.load_u8(offset.saturating_add(index));
+        // Word by word where the page allows it; the ends byte by byte.
+        let head = into.len().min(offset.wrapping_neg() % 8);
+        let (head, rest) = into.split_at_mut(head);
+        let mut place = offset;
+        for byte in head {
+            *byte = self.load_u8(place);
+            place = place.saturating_add(1);
+        }
+        let (words, tail) = rest.as_chunks_mut::<8>();
+        for word in words {
+            *word = self.load_u64(place).to_le_bytes();
+            place = place.saturating_add(8);
+        }
+        for byte in tail {
+            *byte = self.load_u8(place);
+            place = place.saturating_add(1);
         }
     }
 
     /// Copies bytes in, each written exactly once.
     fn write_bytes(&self, offset: usize, from: &[u8]) {
-        for (index, byte) in from.iter().enumerate() {
-            self.store_u8(offset.saturating_add(index), *byte);
+        let head = from.len().min(offset.wrapping_neg() % 8);
+        let (head, rest) = from.split_at(head);
+        let mut place = offset;
+        for byte in head {
+            self.store_u8(place, *byte);
+            place = place.saturating_add(1);
+        }
+        let (words, tail) = rest.as_chunks::<8>();
+        for word in words {
+            self.store_u64(place, u64::from_le_bytes(*word));
+            place = place.saturating_add(8);
+        }
+        for byte in tail {
+            self.store_u8(place, *byte);
+            place = place.saturating_add(1);
         }
     }
 }
@@ -221,4 +248,51 @@ impl SharedPage for MappedPage {
 /// whether the consumer sleeps, a poller that looks once more before it sleeps.
 pub fn full_barrier() {
     core::sync::atomic::fence(Ordering::SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Arena, TestPage};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn copies_touch_each_byte_once_and_no_other(
+            offset in 0_usize..64, bytes in prop::collection::vec(1_u8.., 0..80),
+        ) {
+            let page = TestPage::new();
+            page.write_bytes(offset, &bytes);
+            let mut whole = [0; 256];
+            page.read_bytes(0, &mut whole);
+            prop_assert!(whole[..offset].iter().all(|byte| *byte == 0));
+            prop_assert_eq!(&whole[offset..offset + bytes.len()], &bytes[..]);
+            prop_assert!(whole[offset + bytes.len()..].iter().all(|byte| *byte == 0));
+            let stored: usize = page.stores().iter().map(|(_, size)| size).sum();
+            prop_assert_eq!(stored, bytes.len());
+            let mut back = vec![0; bytes.len()];
+            page.read_bytes(offset, &mut back);
+            prop_assert_eq!(back, bytes);
+        }
+    }
+
+    #[test]
+    fn a_window_gives_out_only_what_is_inside() {
+        let arena = Arena::new(4);
+        let window = arena.window();
+        let part = window.part(1, 2).expect("inside");
+        assert_eq!(part.frame(0), Some(window.first() + 1));
+        assert_eq!(part.frame(2), None);
+        assert_eq!(part.part(1, 2), None);
+        let page = part.page(1).expect("inside");
+        page.store_u32(8, 0xabcd);
+        assert_eq!(window.page(2).expect("the same").load_u32(8), 0xabcd);
+        assert_eq!(page.swap_u64(8, 1), 0xabcd);
+        assert_eq!(page.fetch_or_u64(8, 6), 1);
+        assert_eq!(page.fetch_and_u64(8, 3), 7);
+        assert_eq!(page.fetch_add_u32(8, 5), 3);
+        assert_eq!(page.compare_exchange_u16(8, 1, 2), Err(8));
+        assert_eq!(page.compare_exchange_u16(8, 8, 2), Ok(8));
+        assert_eq!(page.load_u64(8), 2);
+    }
 }

@@ -12,6 +12,7 @@ type OnLoad = Box<dyn FnMut(&TestPage, usize)>;
 pub struct TestPage {
     bytes: Vec<Cell<u8>>,
     on_load: RefCell<Option<OnLoad>>,
+    stores: RefCell<Vec<(usize, usize)>>,
 }
 
 impl TestPage {
@@ -20,7 +21,13 @@ impl TestPage {
         Self {
             bytes: vec![Cell::new(0); PAGE_SIZE],
             on_load: RefCell::new(None),
+            stores: RefCell::new(Vec::new()),
         }
+    }
+
+    /// Offset and size of every store so far, in order.
+    pub fn stores(&self) -> Vec<(usize, usize)> {
+        self.stores.borrow().clone()
     }
 
     /// Calls `hook` before each load with the page and the load's offset; only `poke`s from it.
@@ -48,6 +55,11 @@ impl TestPage {
         for (cell, byte) in self.bytes[offset..].iter().zip(value) {
             cell.set(byte);
         }
+    }
+
+    fn store<const N: usize>(&self, offset: usize, value: [u8; N]) {
+        self.stores.borrow_mut().push((offset, N));
+        self.poke(offset, value);
     }
 
     /// The other side's store.
@@ -83,19 +95,19 @@ impl SharedPage for TestPage {
     }
 
     fn store_u8(&self, offset: usize, value: u8) {
-        self.poke(offset, value.to_le_bytes());
+        self.store(offset, value.to_le_bytes());
     }
 
     fn store_u16(&self, offset: usize, value: u16) {
-        self.poke(offset, value.to_le_bytes());
+        self.store(offset, value.to_le_bytes());
     }
 
     fn store_u32(&self, offset: usize, value: u32) {
-        self.poke(offset, value.to_le_bytes());
+        self.store(offset, value.to_le_bytes());
     }
 
     fn store_u64(&self, offset: usize, value: u64) {
-        self.poke(offset, value.to_le_bytes());
+        self.store(offset, value.to_le_bytes());
     }
 
     fn compare_exchange_u16(&self, offset: usize, current: u16, new: u16) -> Result<u16, u16> {
@@ -132,57 +144,62 @@ impl SharedPage for TestPage {
     }
 }
 
-/// One thread owns one side at a time, so a reference is as good as the page.
-impl<P: SharedPage + ?Sized> SharedPage for &P {
-    fn load_u8(&self, offset: usize) -> u8 {
-        (**self).load_u8(offset)
-    }
+/// One thread plays both sides, so a pointer is as good as the page.
+macro_rules! through_pointer {
+    ($($pointer:ty),*) => {$(
+        impl<P: SharedPage + ?Sized> SharedPage for $pointer {
+            fn load_u8(&self, offset: usize) -> u8 {
+                (**self).load_u8(offset)
+            }
 
-    fn load_u16(&self, offset: usize) -> u16 {
-        (**self).load_u16(offset)
-    }
+            fn load_u16(&self, offset: usize) -> u16 {
+                (**self).load_u16(offset)
+            }
 
-    fn load_u32(&self, offset: usize) -> u32 {
-        (**self).load_u32(offset)
-    }
+            fn load_u32(&self, offset: usize) -> u32 {
+                (**self).load_u32(offset)
+            }
 
-    fn load_u64(&self, offset: usize) -> u64 {
-        (**self).load_u64(offset)
-    }
+            fn load_u64(&self, offset: usize) -> u64 {
+                (**self).load_u64(offset)
+            }
 
-    fn store_u8(&self, offset: usize, value: u8) {
-        (**self).store_u8(offset, value);
-    }
+            fn store_u8(&self, offset: usize, value: u8) {
+                (**self).store_u8(offset, value);
+            }
 
-    fn store_u16(&self, offset: usize, value: u16) {
-        (**self).store_u16(offset, value);
-    }
+            fn store_u16(&self, offset: usize, value: u16) {
+                (**self).store_u16(offset, value);
+            }
 
-    fn store_u32(&self, offset: usize, value: u32) {
-        (**self).store_u32(offset, value);
-    }
+            fn store_u32(&self, offset: usize, value: u32) {
+                (**self).store_u32(offset, value);
+            }
 
-    fn store_u64(&self, offset: usize, value: u64) {
-        (**self).store_u64(offset, value);
-    }
+            fn store_u64(&self, offset: usize, value: u64) {
+                (**self).store_u64(offset, value);
+            }
 
-    fn compare_exchange_u16(&self, offset: usize, current: u16, new: u16) -> Result<u16, u16> {
-        (**self).compare_exchange_u16(offset, current, new)
-    }
+            fn compare_exchange_u16(&self, offset: usize, current: u16, new: u16) -> Result<u16, u16> {
+                (**self).compare_exchange_u16(offset, current, new)
+            }
 
-    fn fetch_add_u32(&self, offset: usize, value: u32) -> u32 {
-        (**self).fetch_add_u32(offset, value)
-    }
+            fn fetch_add_u32(&self, offset: usize, value: u32) -> u32 {
+                (**self).fetch_add_u32(offset, value)
+            }
 
-    fn swap_u64(&self, offset: usize, value: u64) -> u64 {
-        (**self).swap_u64(offset, value)
-    }
+            fn swap_u64(&self, offset: usize, value: u64) -> u64 {
+                (**self).swap_u64(offset, value)
+            }
 
-    fn fetch_and_u64(&self, offset: usize, mask: u64) -> u64 {
-        (**self).fetch_and_u64(offset, mask)
-    }
+            fn fetch_and_u64(&self, offset: usize, mask: u64) -> u64 {
+                (**self).fetch_and_u64(offset, mask)
+            }
 
-    fn fetch_or_u64(&self, offset: usize, mask: u64) -> u64 {
-        (**self).fetch_or_u64(offset, mask)
-    }
+            fn fetch_or_u64(&self, offset: usize, mask: u64) -> u64 {
+                (**self).fetch_or_u64(offset, mask)
+            }
+        }
+    )*};
 }
+through_pointer!(&P, std::rc::Rc<P>);

@@ -43,13 +43,15 @@ impl XenError {
             self.call,
             "XENMEM_acquire_resource" | "XENMEM_add_to_physmap_batch"
         );
+        // FLASK asks for the guest's event channels as well.
+        let privileged = maps || device_model || self.call == "EVTCHNOP_bind_interdomain";
         match self.errno {
             Errno::EPERM | Errno::EACCES if maps && self.version < Version::REQUIRED => {
                 Some(Remedy::NewerXen)
             }
             // Of the calls on a server, only those on one that belongs to another domain answer
             // EPERM to a privileged caller; this crate makes them while probing only.
-            Errno::EPERM | Errno::EACCES if maps || device_model => Some(Remedy::Privilege),
+            Errno::EPERM | Errno::EACCES if privileged => Some(Remedy::Privilege),
             Errno::ESRCH => Some(Remedy::NoSuchDomain),
             Errno::EINVAL if self.call == "XEN_DMOP_nr_vcpus" => Some(Remedy::NotHvm),
             Errno::ENOSPC if self.call == "XEN_DMOP_create_ioreq_server" => {

@@ -264,3 +264,11 @@ fn decode(
         bits,
     })
 }
+
+#[cfg(test)]
+impl<P> RequestPage<P> {
+    /// The page, for tests that play Xen.
+    pub(super) const fn page(&self) -> &P {
+        &self.page
+    }
+}

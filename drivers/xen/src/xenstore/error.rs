@@ -63,6 +63,8 @@ pub enum XenstoreError {
     Ring(RingError),
     /// The daemon says the connection is broken.
     Server(u32),
+    /// The operating system's error, where the stream is a file or socket of a host tool.
+    Host(i32),
     /// It broke earlier.
     Broken,
 
@@ -80,7 +82,7 @@ impl XenstoreError {
     pub const fn is_fatal(self) -> bool {
         matches!(
             self,
-            Self::Oversize { .. } | Self::Ring(_) | Self::Server(_) | Self::Broken
+            Self::Oversize { .. } | Self::Ring(_) | Self::Server(_) | Self::Host(_) | Self::Broken
         )
     }
 }
@@ -137,6 +139,7 @@ impl fmt::Display for XenstoreError {
                 };
                 write!(f, "daemon closed the connection: {reason} ({code})")
             }
+            Self::Host(number) => write!(f, "operating system error {number}; connection lost"),
             Self::Broken => f.write_str("connection lost earlier"),
             Self::TimedOut => f.write_str("no answer in time"),
         }

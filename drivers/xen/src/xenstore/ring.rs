@@ -17,14 +17,14 @@ use crate::ring::{Layout, Receiver, Sender};
 use crate::scheduling;
 use crate::shared::SharedPage;
 
-const REQUESTS: Layout = Layout {
+pub(super) const REQUESTS: Layout = Layout {
     data: offset_of!(DomainInterface, req),
     size: RING_SIZE as u32,
     consumer: offset_of!(DomainInterface, req_cons),
     producer: offset_of!(DomainInterface, req_prod),
 };
 
-const REPLIES: Layout = Layout {
+pub(super) const REPLIES: Layout = Layout {
     data: offset_of!(DomainInterface, rsp),
     size: RING_SIZE as u32,
     consumer: offset_of!(DomainInterface, rsp_cons),
