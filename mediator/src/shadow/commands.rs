@@ -1,0 +1,102 @@
+//! A piece of a guest's ring: copied once, judged, patched, cut where our room ends.
+
+use gpu::{GraphicsAddress, PAGE_SIZE};
+
+use super::batch::{Arena, Failure, Found, patch_store};
+use super::image::Ring;
+use super::memory::Memory;
+use super::{Buffer, RING_PAGES, Refusal};
+use crate::Guests;
+use crate::scan::{self, Privilege, What};
+
+/// Most dwords of one chunk; TAIL must not catch up with HEAD, nor stand in its cache line.
+const MOST: usize = RING_PAGES * PAGE_SIZE as usize / 4 - 32;
+
+/// What a chunk came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// Bytes of the guest's ring that it stands for.
+    pub consumed: u32,
+    /// Dwords of our ring, an even number.
+    pub dwords: usize,
+}
+
+/// Copies from `ring`'s head into `out` and makes it executable.
+pub fn chunk<H: Guests>(
+    memory: &Memory<'_, H>,
+    ring: &Ring,
+    arena: &mut Arena<'_, '_, H>,
+    out: &mut [u32],
+) -> Result<Chunk, Refusal> {
+    let pending = ring.pending() as usize / 4;
+    let length = pending.min(MOST).min(out.len());
+    let Some(dwords) = out.get_mut(..length) else {
+        return Ok(Chunk {
+            consumed: 0,
+            dwords: 0,
+        });
+    };
+    // The ring may wrap once.
+    let until_end = ((ring.size - ring.head) as usize / 4).min(length);
+    let (first, second) = dwords.split_at_mut(until_end);
+    let head = GraphicsAddress(ring.start.0 + u64::from(ring.head));
+    memory.read(true, head, first)?;
+    memory.read(true, ring.start, second)?;
+
+    let refused = |what| Refusal::Command {
+        buffer: Buffer::Ring,
+        at: ring.head.into(),
+        what,
+    };
+    let mut at = 0;
+    while at < length {
+        let mut found = Found {
+            patchable: arena.status_page.is_some(),
+            ..Found::default()
+        };
+        let rest = dwords.get(at..).unwrap_or(&[]);
+        let step = scan::step(
+            arena.engine,
+            Privilege::Ring,
+            rest,
+            at,
+            &arena.limits,
+            &mut found,
+        );
+        let step = match step {
+            Ok(step) => step,
+            // Only our room ends here, not the guest's ring.
+            Err(what) if matches!(what.what, What::Truncated(_)) && length < pending && at > 0 => {
+                break;
+            }
+            Err(what) => return Err(refused(what)),
+        };
+        let Some(command) = dwords.get_mut(at..at + step.dwords) else {
+            break;
+        };
+        if let (Some(store), Some(page)) = (found.store, arena.status_page) {
+            patch_store(command, store, page);
+        }
+        if let Some(start) = found.batch {
+            match arena.take(start, command) {
+                Ok(()) => {}
+                // The next chunk has the whole arena.
+                Err(Failure::Full) if at > 0 => break,
+                Err(Failure::Full) => return Err(Refusal::Arena(start.address)),
+                Err(Failure::Refused(refusal)) => return Err(refusal),
+            }
+        }
+        at += step.dwords;
+    }
+    let consumed = at as u32 * 4;
+    if at % 2 != 0
+        && let Some(noop) = out.get_mut(at)
+    {
+        *noop = 0;
+        at += 1;
+    }
+    Ok(Chunk {
+        consumed,
+        dwords: at,
+    })
+}

@@ -1,0 +1,68 @@
+//! Reading what a guest wrote, once, from either of its address spaces.
+
+use gpu::{DmaAddress, GraphicsAddress, PAGE_SIZE};
+
+use super::Refusal;
+use crate::Guests;
+use crate::gtt::VirtualGtt;
+use crate::ppgtt::{PpgttSpace, Root};
+
+/// Bytes moved at once.
+const PIECE: usize = PAGE_SIZE as usize;
+
+/// The guest's memory as its commands name it.
+pub struct Memory<'a, H> {
+    pub guests: &'a H,
+    pub gtt: &'a VirtualGtt,
+    pub ppgtts: &'a PpgttSpace,
+    /// The context's PPGTT, as it is resynchronised for this submission.
+    pub root: Root,
+}
+
+impl<H: Guests> Memory<'_, H> {
+    fn locate(&self, global: bool, at: GraphicsAddress) -> Option<DmaAddress> {
+        if global {
+            self.gtt.translate(at).map(|(_, page)| page.at(at.offset()))
+        } else {
+            self.ppgtts.translate(self.guests, self.root, at)
+        }
+    }
+
+    /// Copies dwords from `at` on, across pages.
+    pub fn read(&self, global: bool, at: GraphicsAddress, out: &mut [u32]) -> Result<(), Refusal> {
+        let (mut at, mut out) = (at, out);
+        while !out.is_empty() {
+            let inside = (PAGE_SIZE - at.offset()) as usize / 4;
+            if inside == 0 {
+                return Err(Refusal::Unreadable(at));
+            }
+            let (now, rest) = out.split_at_mut(inside.min(out.len()));
+            let from = self.locate(global, at).ok_or(Refusal::Unreadable(at))?;
+            read(self.guests, from, now).ok_or(Refusal::Unreadable(at))?;
+            at = GraphicsAddress(at.0 + now.len() as u64 * 4);
+            out = rest;
+        }
+        Ok(())
+    }
+}
+
+/// Copies dwords out of one page.
+pub fn read<H: Guests>(guests: &H, from: DmaAddress, out: &mut [u32]) -> Option<()> {
+    let mut bytes = [0; PIECE];
+    let bytes = bytes.get_mut(..out.len() * 4)?;
+    guests.read(from, bytes).ok()?;
+    for (bytes, dword) in bytes.as_chunks::<4>().0.iter().zip(out) {
+        *dword = u32::from_le_bytes(*bytes);
+    }
+    Some(())
+}
+
+/// Copies dwords into one page.
+pub fn write<H: Guests>(guests: &mut H, to: DmaAddress, dwords: &[u32]) -> Option<()> {
+    let mut bytes = [0; PIECE];
+    let bytes = bytes.get_mut(..dwords.len() * 4)?;
+    for (bytes, dword) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(dwords) {
+        *bytes = dword.to_le_bytes();
+    }
+    guests.write(to, bytes).ok()
+}

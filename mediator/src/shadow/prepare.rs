@@ -1,0 +1,346 @@
+//! From a descriptor to an image that the GPU may run.
+
+use gpu::spec::context::{CONTEXT_CONTROL, Descriptor, RING_TAIL};
+use gpu::spec::engine::HWS_PGA;
+use gpu::{DmaPage, Engine, Gpu, GraphicsAddress, PAGE_SIZE};
+
+use super::batch::{Arena, Failure};
+use super::commands::chunk;
+use super::image::{DWORDS, Image, Ours, Ring, parse, rebuild};
+use super::layout::{BATCH_END, END};
+use super::memory::{Memory, read, write};
+use super::{Buffer, Refusal, Slot};
+use crate::ppgtt::{Hands, Root, Trouble};
+use crate::scan::{self, BatchStart, Limits, Privilege};
+use crate::vgpu::Vgpu;
+use crate::{Clock, Guests, Host};
+
+/// Dwords of a page.
+const PAGE: usize = PAGE_SIZE as usize / 4;
+
+/// The element that runs, as far as its image was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// As the guest submitted it.
+    pub descriptor: Descriptor,
+    /// Its ring; the head moves when a chunk has run.
+    pub ring: Ring,
+    /// Bytes of the ring in the chunk that waits or runs.
+    pub chunk: u32,
+    /// CTX_CONTEXT_CONTROL in the guest's image.
+    pub control: u32,
+    image: Image,
+    /// Nothing of it has run yet: its state is the guest's, not what the GPU saved in ours.
+    first: bool,
+}
+
+/// What came of preparing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prepared {
+    /// HEAD is TAIL: it is complete.
+    Empty,
+    /// The GPU may run it.
+    Ready,
+    /// The page tables take another round.
+    Later,
+}
+
+/// Makes the next chunk of the running element executable.
+pub fn prepare<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    engine: Engine,
+    descriptor: Descriptor,
+) -> Result<Prepared, Refusal> {
+    let mut work = match vgpu.engine(engine).work {
+        Some(work) => work,
+        None => load(host, vgpu, engine, descriptor)?,
+    };
+    vgpu.engine(engine).work = Some(work);
+    if work.ring.pending() == 0 {
+        return Ok(Prepared::Empty);
+    }
+
+    let mut hands = Hands {
+        gpu: &mut host.gpu,
+        guests: &mut host.guests,
+        domain: vgpu.domain,
+        scratch: vgpu.scratch,
+    };
+    let root = match vgpu.ppgtts.resync(&mut hands, work.image.root) {
+        Ok(root) => root,
+        Err(Trouble::Later) => return Ok(Prepared::Later),
+        Err(trouble) => return Err(Refusal::Ppgtt(trouble)),
+    };
+    build(host, vgpu, engine, &mut work, root)?;
+    vgpu.ppgtts.hold(engine, root);
+    vgpu.engine(engine).work = Some(work);
+    Ok(Prepared::Ready)
+}
+
+/// Lite restore: takes TAIL, and nothing else, from the guest's image again.
+pub fn reread_tail<G: Gpu, H: Guests, C: Clock>(
+    host: &Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    engine: Engine,
+    descriptor: Descriptor,
+) -> Result<(), Refusal> {
+    let page = state_page(vgpu, descriptor)?;
+    let virtual_engine = vgpu.engine(engine);
+    let Some(work) = &mut virtual_engine.work else {
+        return Ok(());
+    };
+    let mut tail = [0; 1];
+    read(&host.guests, page.at(RING_TAIL as u64 * 4), &mut tail)
+        .ok_or(Refusal::Image(image_address(descriptor)))?;
+    work.descriptor = descriptor;
+    work.ring.set_tail(tail[0])
+}
+
+fn image_address(descriptor: Descriptor) -> GraphicsAddress {
+    GraphicsAddress(descriptor.lrca().into())
+}
+
+/// The guest's page `number` of a context image.
+pub fn image_page(vgpu: &Vgpu, descriptor: Descriptor, number: u64) -> Result<DmaPage, Refusal> {
+    let at = GraphicsAddress(u64::from(descriptor.lrca()) + number * PAGE_SIZE);
+    let page = vgpu.gtt.translate(at).map(|(_, page)| page);
+    page.ok_or(Refusal::Image(image_address(descriptor)))
+}
+
+fn state_page(vgpu: &Vgpu, descriptor: Descriptor) -> Result<DmaPage, Refusal> {
+    image_page(vgpu, descriptor, 1)
+}
+
+/// Reads and checks the image of an element that begins to run; the register state stays in the
+/// workspace only as long as this call and [`build`] after it.
+fn load<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &Vgpu,
+    engine: Engine,
+    descriptor: Descriptor,
+) -> Result<Work, Refusal> {
+    if descriptor.0 & Descriptor::PPGTT_64 != Descriptor::PPGTT_64 {
+        return Err(Refusal::Descriptor(descriptor.0));
+    }
+    let at = image_address(descriptor);
+    let bytes = u64::from(engine.context_pages()) * PAGE_SIZE;
+    if !vgpu.slice.contains(at, bytes) {
+        return Err(Refusal::Image(at));
+    }
+    let page = state_page(vgpu, descriptor)?;
+    let state = &mut host.engines.workspace.state;
+    read(&host.guests, page.at(0), state).ok_or(Refusal::Image(at))?;
+    let image = parse(engine, state, &vgpu.slice)?;
+    let control = state.get(CONTEXT_CONTROL).copied().unwrap_or(0);
+
+    // What the image holds apart from page 1's first dwords goes into our pages at once.
+    let Some(slot) = vgpu.slot(engine) else {
+        return Err(Refusal::Image(at));
+    };
+    copy_page(
+        &mut host.guests,
+        image_page(vgpu, descriptor, 0)?,
+        slot.context.page(0),
+    );
+    if !image.inhibit && state.get(END) != Some(&BATCH_END) {
+        load_rest(host, vgpu, engine, descriptor, slot)?;
+    }
+    // The registers too, so that every chunk finds them in our page 1.
+    let state = &host.engines.workspace.state;
+    let ours = slot.context.page(1);
+    if let (Some(page), Some(head)) = (ours, state.get(..END + 1)) {
+        let _ = write(&mut host.guests, page.at(0), head);
+    }
+    let ring = image.ring;
+    Ok(Work {
+        descriptor,
+        ring,
+        chunk: 0,
+        control,
+        image,
+        first: true,
+    })
+}
+
+/// What follows the register lists on RCS: hardware keeps the render pipeline's state there, as
+/// commands, so it is judged as commands. (The software GPU ends the list before.)
+fn load_rest<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &Vgpu,
+    engine: Engine,
+    descriptor: Descriptor,
+    slot: &Slot,
+) -> Result<(), Refusal> {
+    let at = image_address(descriptor);
+    let pages = engine.context_pages() as usize;
+    let workspace = &mut host.engines.workspace;
+    let Some(rest) = workspace.arena.get_mut(..(pages - 1) * PAGE) else {
+        return Ok(());
+    };
+    for (number, out) in (1..).zip(rest.chunks_mut(PAGE)) {
+        let page = image_page(vgpu, descriptor, number)?;
+        read(&host.guests, page.at(0), out).ok_or(Refusal::Image(at))?;
+    }
+    let Some((_, commands)) = rest.split_at_mut_checked(END) else {
+        return Ok(());
+    };
+    if commands.iter().any(|dword| *dword != 0) {
+        let limits = Limits::new(&vgpu.slice);
+        let mut none = super::batch::Found::default();
+        scan::scan(
+            engine,
+            Privilege::IndirectContext,
+            commands,
+            &limits,
+            &mut none,
+        )
+        .map_err(|what| Refusal::Command {
+            buffer: Buffer::Context,
+            at: at.0,
+            what,
+        })?;
+    }
+    for (number, dwords) in (1..).zip(rest.chunks(PAGE)) {
+        if let Some(page) = slot.context.page(number) {
+            let _ = write(&mut host.guests, page.at(0), dwords);
+        }
+    }
+    Ok(())
+}
+
+/// Fills our ring, arena and page 1 with the next chunk.
+fn build<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    engine: Engine,
+    work: &mut Work,
+    root: Root,
+) -> Result<(), Refusal> {
+    let hwsp =
+        GraphicsAddress(u64::from(vgpu.registers.at(engine.base() + HWS_PGA)) & !(PAGE_SIZE - 1));
+    let status_page = vgpu.slice.contains(hwsp, PAGE_SIZE).then_some(hwsp);
+    let Some(slot) = vgpu.slot(engine) else {
+        return Err(Refusal::Image(hwsp));
+    };
+    let workspace = &mut host.engines.workspace;
+    let memory = Memory {
+        guests: &host.guests,
+        gtt: &vgpu.gtt,
+        ppgtts: &vgpu.ppgtts,
+        root,
+    };
+    let room = slot.arena.bytes() / 4;
+    let (Some(dwords), Some(starts)) = (
+        workspace.arena.get_mut(..room),
+        workspace.starts.get_mut(..room / 64),
+    ) else {
+        return Ok(());
+    };
+    let limits = Limits::new(&vgpu.slice);
+    let mut arena = Arena::new(
+        &memory,
+        (engine, limits),
+        slot.arena.address(),
+        (dwords, starts),
+        status_page,
+    );
+
+    let image = &work.image;
+    let full = |at| {
+        move |failure| match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::Full => Refusal::Arena(at),
+        }
+    };
+    let per_context = match image.per_context {
+        Some(address) => {
+            let start = BatchStart {
+                position: 0,
+                address,
+                global: true,
+                level: 0,
+            };
+            Some(
+                arena
+                    .copy(start, Privilege::PerContext, PAGE)
+                    .map_err(full(address))?,
+            )
+        }
+        None => None,
+    };
+    let indirect = match image.indirect {
+        Some((address, bytes)) => Some((
+            arena.copy_lines(address, bytes).map_err(full(address))?,
+            bytes,
+        )),
+        None => None,
+    };
+    let chunk = chunk(&memory, &work.ring, &mut arena, &mut workspace.ring)?;
+    let used = arena.used();
+    vgpu.counters.scanned_bytes += (chunk.dwords + used) as u64 * 4;
+
+    // Judged; from here on only our own pages are written.
+    let slot = vgpu.slot(engine);
+    let Some(slot) = slot else { return Ok(()) };
+    let ours = Ours {
+        ring: slot.ring.address(),
+        ring_size: slot.ring.bytes() as u32,
+        tail: chunk.dwords as u32 * 4,
+        root: root.page,
+        indirect,
+        indirect_offset: image.indirect_offset,
+        per_context,
+        inhibit: work.first && image.inhibit,
+    };
+    store(
+        &mut host.guests,
+        &slot.arena.pages,
+        workspace.arena.get(..used),
+    );
+    store(
+        &mut host.guests,
+        &slot.ring.pages,
+        workspace.ring.get(..chunk.dwords),
+    );
+    if let Some(page) = slot.context.page(1) {
+        let state = workspace.state.get_mut(..DWORDS).unwrap_or(&mut []);
+        let _ = read(&host.guests, page.at(0), state);
+        rebuild(engine, state, &ours, &mut workspace.image);
+        if state.get(END) != Some(&BATCH_END)
+            && let (Some(rest), Some(out)) = (state.get(END..), workspace.image.get_mut(END..))
+            && !ours.inhibit
+        {
+            out.copy_from_slice(rest);
+        }
+        let _ = write(&mut host.guests, page.at(0), &workspace.image);
+    }
+    work.chunk = chunk.consumed;
+    Ok(())
+}
+
+/// Writes dwords over pages of ours, which can always be written.
+fn store<H: Guests>(guests: &mut H, pages: &[DmaPage], dwords: Option<&[u32]>) {
+    for (page, dwords) in pages.iter().zip(dwords.unwrap_or(&[]).chunks(PAGE)) {
+        let _ = write(guests, page.at(0), dwords);
+    }
+}
+
+/// Copies a whole page.
+pub fn copy_page<H: Guests>(guests: &mut H, from: DmaPage, to: Option<DmaPage>) {
+    let mut bytes = [0; PAGE_SIZE as usize];
+    if let Some(to) = to
+        && guests.read(from.at(0), &mut bytes).is_ok()
+    {
+        let _ = guests.write(to.at(0), &bytes);
+    }
+}
+
+impl Work {
+    /// The chunk has run.
+    pub fn ran(&mut self) {
+        self.ring.consume(self.chunk.min(self.ring.pending()));
+        self.chunk = 0;
+        self.first = false;
+    }
+}

@@ -1,0 +1,64 @@
+//! What the guest finds in its context image when an element is complete.
+//!
+//! The image is written before the status event, as hardware saves a context before it reports
+//! it. Pages that the guest unmapped meanwhile get nothing.
+
+use gpu::spec::context::RESTORE_INHIBIT;
+use gpu::{Engine, Gpu, PAGE_SIZE};
+
+use super::image::{RUN, hide, singles};
+use super::layout::{BATCH_END, END};
+use super::memory::{read, write};
+use super::prepare::{copy_page, image_page};
+use crate::vgpu::Vgpu;
+use crate::{Clock, Guests, Host};
+
+/// Copies the state that the GPU saved back to the guest's image.
+pub fn write_back<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    engine: Engine,
+) {
+    let Some(work) = vgpu.engine(engine).work else {
+        return;
+    };
+    let Some(slot) = vgpu.slot(engine) else {
+        return;
+    };
+    let page = |number| image_page(vgpu, work.descriptor, number).ok();
+    if let (Some(theirs), Some(ours)) = (page(0), slot.context.page(0)) {
+        copy_page(&mut host.guests, ours, Some(theirs));
+    }
+    let (Some(theirs), Some(ours)) = (page(1), slot.context.page(1)) else {
+        return;
+    };
+    let saved = &mut host.engines.workspace.state;
+    if read(&host.guests, ours.at(0), saved).is_none() {
+        return;
+    }
+    for (at, value) in singles(&work.ring, work.control, saved) {
+        let _ = host
+            .guests
+            .write(theirs.at(at as u64 * 4), &value.to_le_bytes());
+    }
+    hide(engine, saved);
+    // Beyond the end of the list there is nothing, unless the hardware went on there.
+    let whole = engine == Engine::Rcs && saved.get(END) != Some(&BATCH_END);
+    let end = if whole { saved.len() } else { END + 1 };
+    if let Some(run) = saved.get(RUN..end) {
+        let _ = write(&mut host.guests, theirs.at(RUN as u64 * 4), run);
+    }
+    if whole {
+        for number in 2..u64::from(engine.context_pages()) {
+            let theirs = image_page(vgpu, work.descriptor, number).ok();
+            if let (Some(theirs), Some(ours)) = (theirs, slot.context.page(number as usize)) {
+                copy_page(&mut host.guests, ours, Some(theirs));
+            }
+        }
+    }
+    // A second run of the same element finds it so, too.
+    if let Some(work) = &mut vgpu.engine(engine).work {
+        work.control &= !RESTORE_INHIBIT;
+    }
+    const { assert!(END < PAGE_SIZE as usize / 4) };
+}
