@@ -2,6 +2,7 @@
 
 mod arena;
 mod dm_op;
+mod memory;
 mod page;
 mod xen;
 

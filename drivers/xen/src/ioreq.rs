@@ -11,9 +11,9 @@
 //! were in progress again.
 
 mod buffered;
+mod error;
 mod request;
-
-use core::fmt;
+mod serving;
 
 use arrayvec::ArrayVec;
 
@@ -25,62 +25,16 @@ use crate::events::{self, Port};
 use crate::hypercall::{Hypervisor, XenError};
 use crate::memory::{self, MemoryError, Window};
 use crate::shared::MappedPage;
+use serving::ServingSet;
 
 pub use buffered::BufferedRing;
+pub use error::IoreqError;
 pub use request::{
     Direction, Element, Kind, MAX_COUNT, Refusal, Request, RequestPage, Slot, Undecodable,
 };
 
 /// Frames a server needs: the buffered ring and the requests, in that order.
 pub const FRAMES: u64 = 2;
-
-/// Why a server could not be set up or taken down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IoreqError {
-    /// Xen refused a call.
-    Xen(XenError),
-    /// The pages could not be mapped.
-    Memory(MemoryError),
-    /// More vCPUs than the request page has slots for.
-    TooManyVcpus {
-        /// The guest.
-        domain: DomainId,
-        /// How many it has.
-        vcpus: u32,
-    },
-}
-
-impl From<XenError> for IoreqError {
-    fn from(error: XenError) -> Self {
-        Self::Xen(error)
-    }
-}
-
-impl From<MemoryError> for IoreqError {
-    fn from(error: MemoryError) -> Self {
-        match error {
-            MemoryError::Xen(error) => Self::Xen(error),
-            other => Self::Memory(other),
-        }
-    }
-}
-
-impl fmt::Display for IoreqError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Xen(error) => error.fmt(f),
-            Self::Memory(error) => error.fmt(f),
-            Self::TooManyVcpus { domain, vcpus } => {
-                write!(
-                    f,
-                    "{domain}: has {vcpus} vCPUs, an IOREQ server can serve {MAX_VCPUS}"
-                )
-            }
-        }
-    }
-}
-
-impl core::error::Error for IoreqError {}
 
 /// What the next look at a vCPU's slot found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -414,33 +368,6 @@ fn checked_vcpus<H: Hypervisor>(model: &DeviceModel<H>) -> Result<u32, IoreqErro
     }
     Ok(vcpus)
 }
-
-/// vCPU numbers below [`MAX_VCPUS`], one bit each.
-#[derive(Debug, Clone, Copy, Default)]
-struct ServingSet(u128);
-
-impl ServingSet {
-    const fn contains(self, vcpu: u32) -> bool {
-        vcpu < 128 && self.0 & 1 << vcpu != 0
-    }
-
-    const fn insert(&mut self, vcpu: u32) {
-        if vcpu < 128 {
-            self.0 |= 1 << vcpu;
-        }
-    }
-
-    /// Whether it was there.
-    const fn remove(&mut self, vcpu: u32) -> bool {
-        let there = self.contains(vcpu);
-        if there {
-            self.0 &= !(1 << vcpu);
-        }
-        there
-    }
-}
-
-const _: () = assert!(MAX_VCPUS == 128);
 
 #[cfg(test)]
 mod tests;

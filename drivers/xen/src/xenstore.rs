@@ -8,13 +8,15 @@
 
 mod client;
 mod error;
+pub mod permission;
 mod ring;
 pub mod wire;
 
 pub use client::{Client, EVENTS_MAX, Transport, WatchEvent};
 pub use error::XenstoreError;
+pub use permission::{Access, Permission};
 pub use ring::{Doorbell, PollDoorbell, RingTransport};
-pub use wire::{Access, Permission, Transaction};
+pub use wire::Transaction;
 
 #[cfg(test)]
 mod tests;

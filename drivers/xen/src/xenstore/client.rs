@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
 use super::XenstoreError;
-use super::wire::{self, HEADER_SIZE, Header, Permission, Request, Transaction};
+use super::permission::{self, Permission};
+use super::wire::{self, HEADER_SIZE, Header, Request, Transaction};
 use crate::abi::Errno;
 use crate::abi::xenstore::{MessageType, PAYLOAD_MAX};
 
@@ -176,7 +177,7 @@ impl<T: Transport> Client<T> {
         path: &str,
         permissions: &[Permission],
     ) -> Result<(), XenstoreError> {
-        let encoded = wire::encode_permissions(permissions);
+        let encoded = permission::encode(permissions);
         self.request(&Request::set_perms(tx, path, &encoded)?, done)
     }
 

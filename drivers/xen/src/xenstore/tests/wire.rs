@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use crate::abi::xenstore::{ABS_PATH_MAX, MessageType, PAYLOAD_MAX, REL_PATH_MAX};
 use crate::abi::{DomainId, Errno};
 use crate::xenstore::XenstoreError;
+use crate::xenstore::permission::{self, Access, Permission};
 use crate::xenstore::wire::{
-    Access, HEADER_SIZE, Header, Permission, Request, Transaction, check_path, encode_permissions,
-    reply, strings, transaction_id, watch_event,
+    HEADER_SIZE, Header, Request, Transaction, check_path, reply, strings, transaction_id,
+    watch_event,
 };
 
 const NONE: Transaction = Transaction::NONE;
@@ -129,7 +130,7 @@ proptest! {
         let access = [Access::None, Access::Read, Access::Write, Access::Both][index];
         let permission = Permission { domain: DomainId(domain), access };
         prop_assert_eq!(Permission::parse(&permission.to_string()), Ok(permission));
-        let encoded = encode_permissions(&[permission, permission]);
+        let encoded = permission::encode(&[permission, permission]);
         prop_assert_eq!(strings(&encoded).count(), 2);
     }
 }
