@@ -1,7 +1,5 @@
 //! Work that must be done: every engine, every kind of batch, every way to submit.
 
-use core::time::Duration;
-
 use crate::checks::Workshop;
 use crate::commands::{Commands, Rectangle};
 use crate::hardware::*;
@@ -239,7 +237,7 @@ fn two_elements(workshop: &mut Workshop) -> Outcome {
     first.emit(driver.machine, &requests[0])?;
     second.emit(driver.machine, &requests[1])?;
     driver.submit(BCS, first.descriptor(), second.descriptor());
-    let seen = driver.watch(BCS, Duration::from_secs(30), |_, seen| {
+    let seen = driver.wait(BCS, |_, seen| {
         seen.events
             .iter()
             .any(|(status, _)| status & ACTIVE_TO_IDLE != 0)
@@ -270,7 +268,7 @@ fn empty_ring(workshop: &mut Workshop) -> Outcome {
     } = workshop;
     driver.forget(BCS)?;
     driver.submit(BCS, context.descriptor(), [0, 0]);
-    let seen = driver.watch(BCS, Duration::from_secs(30), |_, seen| seen.completed())?;
+    let seen = driver.wait(BCS, |_, seen| seen.completed())?;
     let statuses: Vec<u32> = seen.events.iter().map(|event| event.0).collect();
     ensure(
         statuses == [IDLE_TO_ACTIVE, ACTIVE_TO_IDLE | COMPLETE],

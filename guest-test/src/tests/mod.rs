@@ -4,6 +4,7 @@
 //! near a guest. `bare` is the device alone, `mediated` the device behind the mediator.
 
 mod bare;
+mod mediated;
 
 use core::time::Duration;
 
@@ -19,6 +20,8 @@ pub trait Device {
     fn config(&mut self, offset: u64, width: Width, write: Option<u32>) -> u32;
     /// A dword read at a guest-physical address outside RAM.
     fn physical(&mut self, address: u64) -> u32;
+    /// A page became the guest's RAM.
+    fn adopt(&mut self, _page: DmaPage) {}
     /// Lets the device work; messages it sent meanwhile.
     fn run(&mut self) -> u64;
 }
@@ -81,6 +84,7 @@ impl<D: Device> Machine for Simulated<D> {
             .ram
             .allocate(self.owner)
             .ok_or(Trouble("out of pages".into()))?;
+        self.device.adopt(page);
         Ok(Page {
             index: page.0 as usize,
             frame: page.0,
