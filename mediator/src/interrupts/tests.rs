@@ -2,8 +2,8 @@ use gpu::spec::engine::{INTERRUPT_CONTEXT_SWITCH, INTERRUPT_USER};
 use gpu::spec::registers::{GT_INTERRUPT_BANKS, MASTER_INTERRUPT};
 
 use super::*;
-use crate::DomainId;
-use crate::world::{MESSAGE, Recorder, SMALL, World};
+use crate::world::{BAR0, MESSAGE, Recorder, SMALL, World};
+use crate::{DomainId, Space};
 
 const IMR: u32 = GT_INTERRUPT_BANKS + 0x4;
 const IIR: u32 = GT_INTERRUPT_BANKS + 0x8;
@@ -54,6 +54,19 @@ fn an_event_becomes_the_message_the_guest_programmed_and_further_ones_wait_for_i
     assert_eq!(messages(&mut world, guest), 1);
     world.enable_master(guest);
     assert_eq!(world.domain(guest).messages, [MESSAGE; 2]);
+}
+
+#[test]
+fn a_narrow_write_clears_no_identity_outside_its_bytes() {
+    let (mut world, guest) = listening();
+    event(&mut world, INTERRUPT_USER);
+    let place = |byte: u32| Space::Memory(BAR0 + u64::from(IIR + byte));
+    for byte in [0, 1, 3] {
+        world.access(guest, place(byte), 1, Some(0xff));
+        assert_eq!(world.read(guest, IIR), USER);
+    }
+    world.access(guest, place(2), 1, Some(0xff));
+    assert_eq!(world.read(guest, IIR), 0);
 }
 
 #[test]

@@ -210,6 +210,26 @@ fn clearing_and_filling_a_partition_one_by_one_leaves_as_many_pins_as_entries() 
     assert_eq!(world.domain(guest).pins, 0);
 }
 
+#[test]
+fn more_replaced_pages_than_can_wait_cost_the_writer_a_flush() {
+    let mut world = World::new(512);
+    let guest = world.guest(1, 2048);
+    world.attach(guest, SMALL).expect("fits");
+    world.boot(guest);
+    let first = world.first(guest)[0];
+    for frame in 0..2048 {
+        world.map(guest, first + frame % 512, frame.into());
+        if frame == 511 {
+            world.write(guest, GFX_FLSH_CNTL, 1);
+        }
+    }
+    check(&mut world, &[guest]);
+    assert!(
+        world.domain(guest).pins <= 1024,
+        "pins that wait are bounded"
+    );
+}
+
 #[derive(Debug, Clone)]
 enum Action {
     Write {

@@ -164,13 +164,14 @@ fn batches_are_granted_only_registers_on_the_list() {
         0x941c,
         0x24d0,
         0x1_2094,
+        0x1_2248,
         0x2094 | 1 << 28,
         !0,
     ] {
         world.write(guest, slot, refused);
         assert_eq!(world.read(guest, slot), 0x2094, "{refused:#x}");
     }
-    assert_eq!(world.vgpu(guest).counters().violations, 8);
+    assert_eq!(world.vgpu(guest).counters().violations, 9);
 }
 
 #[test]
