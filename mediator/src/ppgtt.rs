@@ -42,6 +42,8 @@ const POLLS: u32 = 100_000;
 pub enum Trouble {
     /// The budget of this call is used up; the next call goes on from here.
     Later,
+    /// The PML4 is no RAM of the guest.
+    Root(GuestFrame),
     /// One root alone leads to more tables than a guest may have.
     Tables,
     /// A page could not be had.
@@ -52,6 +54,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Later => write!(f, "page tables not followed to the end yet"),
+            Self::Root(frame) => write!(f, "no guest RAM at frame {:#x} for the PML4", frame.0),
             Self::Tables => write!(f, "PPGTT of more than {MAX_TABLES} tables"),
             Self::Page(error) => write!(f, "PPGTT: {error}"),
         }
@@ -82,8 +85,7 @@ pub struct PpgttSpace {
     stamp: u32,
     /// Roots that queued or running work uses, by engine.
     held: [Option<u16>; Engine::COUNT],
-    /// What a root that cannot be had is replaced by: nothing is mapped.
-    empty: Option<DmaPage>,
+    /// What is left of the budget of the call under way.
     left: u32,
 }
 
@@ -92,7 +94,7 @@ pub struct PpgttSpace {
 pub struct Root {
     /// The shadow PML4.
     pub page: DmaPage,
-    place: Option<u16>,
+    place: u16,
 }
 
 impl PpgttSpace {
@@ -104,28 +106,23 @@ impl PpgttSpace {
             retired: Vec::new(),
             stamp: 0,
             held: [None; Engine::COUNT],
-            empty: None,
             left: 0,
         }
     }
 
     /// Sets aside what every walk needs.
-    pub fn attach<H: Guests>(&mut self, guests: &mut H, domain: DomainId) -> Result<(), PageError> {
+    pub fn attach(&mut self) -> Result<(), PageError> {
         for buffer in &mut self.buffers {
             buffer
                 .try_reserve_exact(ENTRIES)
                 .map_err(|_| PageError::OutOfMemory)?;
             buffer.resize(ENTRIES, 0);
         }
-        self.retired
-            .try_reserve_exact(RETIRED)
-            .map_err(|_| PageError::OutOfMemory)?;
-        self.empty = Some(guests.allocate(Some(domain))?);
-        Ok(())
+        self.retired.try_reserve_exact(RETIRED).map_err(|_| PageError::OutOfMemory)
     }
 
     /// The shadow of the four-level PPGTT whose PML4 the guest has at `frame`, as its tables are
-    /// now. A PML4 that is no RAM maps nothing.
+    /// now.
     pub fn resync<G: Gpu, H: Guests>(
         &mut self,
         hands: &mut Hands<'_, G, H>,
@@ -137,27 +134,17 @@ impl PpgttSpace {
             frame,
             shape: Shape::Directory(4),
         };
-        let place = self.visit(hands, key)?;
+        let place = self.visit(hands, key)?.ok_or(Trouble::Root(frame))?;
         let stamp = self.stamp;
-        match place.and_then(|place| Some((place, self.pool.get_mut(place)?))) {
-            Some((place, table)) => {
-                table.used = stamp;
-                Ok(Root {
-                    page: table.shadow,
-                    place: Some(place),
-                })
-            }
-            None => match self.empty {
-                Some(page) => Ok(Root { page, place: None }),
-                None => Err(Trouble::Page(PageError::OutOfMemory)),
-            },
-        }
+        let table = self.pool.get_mut(place).ok_or(Trouble::Root(frame))?;
+        table.used = stamp;
+        Ok(Root { page: table.shadow, place })
     }
 
     /// Work on `engine` uses this root from now on.
     pub fn hold(&mut self, engine: Engine, root: Root) {
         if let Some(held) = self.held.get_mut(engine.index()) {
-            *held = root.place;
+            *held = Some(root.place);
         }
     }
 
@@ -222,9 +209,6 @@ impl PpgttSpace {
         self.drain(hands);
         self.pool.mark(|_, _| false);
         self.collect(hands);
-        if let Some(page) = self.empty.take() {
-            hands.guests.free(page);
-        }
     }
 
     /// Shadow tables now, for status and leak checks.

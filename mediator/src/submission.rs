@@ -52,7 +52,7 @@ pub fn attach<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &mut Vgpu,
 ) -> Result<(), PageError> {
-    vgpu.ppgtts.attach(&mut host.guests, vgpu.domain)?;
+    vgpu.ppgtts.attach()?;
     let region = host.own_region();
     let place = host.engines.take_place(vgpu.domain, &region);
     let mut first = place.ok_or(PageError::OutOfMemory)?;
@@ -397,16 +397,14 @@ fn start_next<G: Gpu, H: Guests, C: Clock, V: BorrowMut<Vgpu>>(
     let Some(vgpu) = vgpu else { return false };
     host.engines.at(engine).queue.remove(next.domain);
     let image = vgpu.slot(engine).map(Slot::image);
-    let (Some(image), Some(work)) = (image, vgpu.engine(engine).work) else {
-        return false;
-    };
+    let Some(image) = image else { return false };
     vgpu.counters.wait_time += now.saturating_sub(next.since);
     vgpu.engine(engine).state = State::Running;
     host.flush_gtt();
     let Host { gpu, engines, .. } = host;
     let physical = engines.at(engine);
     physical.load(gpu, &vgpu.registers);
-    physical.submit(gpu, engine, vgpu.domain, image, work.descriptor, now);
+    physical.submit(gpu, engine, vgpu.domain, image, now);
     true
 }
 

@@ -189,7 +189,7 @@ impl Setting {
         let mut machine = Machine::new();
         let scratch = machine.allocate(None).expect("room");
         let mut space = PpgttSpace::new();
-        space.attach(&mut machine, DOMAIN).expect("room");
+        space.attach().expect("room");
         Self {
             gpu: Tlbs::default(),
             machine,
@@ -349,7 +349,7 @@ fn a_driver_s_scratch_tables_are_shared() {
 }
 
 #[test]
-fn frames_that_are_no_ram_lead_to_scratch_and_absent_roots_to_nothing() {
+fn frames_that_are_no_ram_lead_to_scratch_and_absent_roots_nowhere() {
     let mut setting = Setting::new();
     usual(&mut setting.machine);
     setting.machine.set(4, 0, 0x7f_ffff_f003);
@@ -357,8 +357,8 @@ fn frames_that_are_no_ram_lead_to_scratch_and_absent_roots_to_nothing() {
     let root = setting.resync(1).expect("sane");
     setting.agrees(root, 1, 0);
     setting.agrees(root, 1, 0x20_0000);
-    let absent = setting.resync(0x1000_0000).expect("replaced");
-    assert_eq!(setting.shadow(absent, 0), None);
+    let absent = GuestFrame(0x1000_0000);
+    assert_eq!(setting.resync(absent.0), Err(Trouble::Root(absent)));
     setting.ends_clean();
 }
 

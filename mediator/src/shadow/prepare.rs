@@ -120,7 +120,9 @@ fn load<G: Gpu, H: Guests, C: Clock>(
     engine: Engine,
     descriptor: Descriptor,
 ) -> Result<Work, Refusal> {
-    if descriptor.0 & Descriptor::PPGTT_64 != Descriptor::PPGTT_64 {
+    // Without the privilege bit the hardware takes every address for a global one.
+    const WANTED: u64 = Descriptor::PPGTT_64 | Descriptor::PRIVILEGE;
+    if descriptor.0 & WANTED != WANTED {
         return Err(Refusal::Descriptor(descriptor.0));
     }
     let at = image_address(descriptor);

@@ -162,13 +162,12 @@ impl HostEngine {
         engine: Engine,
         domain: DomainId,
         image: gpu::GraphicsAddress,
-        theirs: Descriptor,
         now: u64,
     ) {
         self.next_id = (self.next_id + 1) & 0xf_ffff;
-        let flags = Descriptor::VALID | Descriptor::PPGTT_64 | Descriptor::FORCE_RESTORE;
-        let privilege = theirs.0 & Descriptor::PRIVILEGE;
-        let descriptor = u64::from(self.next_id) << 32 | image.0 | flags | privilege;
+        let space = Descriptor::PPGTT_64 | Descriptor::PRIVILEGE;
+        let flags = Descriptor::VALID | Descriptor::FORCE_RESTORE | space;
+        let descriptor = u64::from(self.next_id) << 32 | image.0 | flags;
         self.running = Some(Running {
             domain,
             since: now,
