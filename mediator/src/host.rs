@@ -162,8 +162,8 @@ impl<G: Gpu, H: Guests, C: Clock> Host<G, H, C> {
 fn listen<G: Gpu>(gpu: &mut G) {
     let mut banks = [0u32; 4];
     for engine in Engine::ALL {
-        gpu.write(engine.base() + engine::RING_IMR, !EVENTS);
         let (bank, shift) = engine.interrupt_slot();
+        gpu.write(engine.base() + engine::RING_IMR, !(EVENTS << shift));
         if let Some(bits) = banks.get_mut(bank) {
             *bits |= EVENTS << shift;
         }
@@ -211,7 +211,8 @@ mod tests {
             let register = |offset| host.gpu.register(engine.base() + offset);
             assert_eq!(register(engine::HWS_PGA), index * 4096);
             assert_eq!(register(engine::RING_MODE), 1 << 31 | 1 << 15);
-            assert_eq!(register(engine::RING_IMR), !EVENTS);
+            let (_, shift) = engine.interrupt_slot();
+            assert_eq!(register(engine::RING_IMR), !(EVENTS << shift));
         }
         assert_eq!(host.gpu.register(MASTER_INTERRUPT), 1 << 31);
     }

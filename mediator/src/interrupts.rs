@@ -46,7 +46,9 @@ pub fn raise<G: Gpu, H: Guests, C: Clock>(
     engine: Engine,
     bits: u32,
 ) {
-    let masked = vgpu.registers.at(engine.base() + engine::RING_IMR);
+    // The register has an engine's bits where its interrupt bank has them.
+    let (_, shift) = engine.interrupt_slot();
+    let masked = vgpu.registers.at(engine.base() + engine::RING_IMR) >> shift;
     if vgpu.interrupts.tree.raise(engine, bits & !masked) {
         send(host, vgpu);
     }

@@ -15,11 +15,7 @@ const USER: u32 = INTERRUPT_USER << 16;
 fn listening() -> (World<Recorder>, DomainId) {
     let mut world = World::new(512);
     let guest = world.booted(1, SMALL);
-    world.write(
-        guest,
-        Engine::Bcs.base() + engine::RING_IMR,
-        !INTERRUPT_USER,
-    );
+    world.write(guest, Engine::Bcs.base() + engine::RING_IMR, !USER);
     world.write(guest, IMR, !USER);
     world.write(guest, IER, USER);
     world.enable_master(guest);

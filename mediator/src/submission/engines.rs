@@ -209,11 +209,11 @@ pub fn reset<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, engine: Engi
     );
     host.gpu
         .write(base + engine::MI_MODE, engine::masked(STOP_RING, 0));
-    host.gpu
-        .write(base + engine::RING_IMR, !crate::host::EVENTS);
     begin(host, engine);
     // What it reported before concerns nobody any more.
     let (bank, shift) = engine.interrupt_slot();
+    let events = crate::host::EVENTS << shift;
+    host.gpu.write(base + engine::RING_IMR, !events);
     host.gpu.write(
         GT_INTERRUPT_BANKS + 0x10 * bank as u32 + 0x8,
         0xffff << shift,
