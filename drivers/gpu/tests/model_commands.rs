@@ -228,7 +228,7 @@ fn flushes_of_the_other_engines_store_a_dword_or_a_qword() {
                 0,
                 0x1111,
                 (FLUSH_DWORD | write) + 1,
-                at + 8 | 1 << 2,
+                (at + 8) | 1 << 2,
                 0,
                 0x2222,
                 0x3333,

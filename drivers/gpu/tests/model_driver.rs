@@ -58,9 +58,15 @@ struct Job {
     flag: DmaPage,
     breadcrumb: DmaPage,
     breadcrumb_at: u32,
-    /// Last request appended; last one that a submission covers.
+    /// Last request appended.
     seqno: u32,
-    submitted: u32,
+}
+
+/// A submitted element: which context, and the last request it covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Element {
+    number: usize,
+    seqno: u32,
 }
 
 /// The driver's side of one engine.
@@ -68,8 +74,8 @@ struct Driver {
     bench: Bench,
     engine: Engine,
     jobs: Vec<Job>,
-    active: Vec<usize>,
-    pending: Option<Vec<usize>>,
+    active: Vec<Element>,
+    pending: Option<Vec<Element>>,
     /// Submissions, promotions.
     submissions: u32,
     promotions: u32,
@@ -94,7 +100,6 @@ impl Driver {
                 breadcrumb,
                 breadcrumb_at,
                 seqno: 0,
-                submitted: 0,
             }
         });
         let jobs = jobs.collect();
@@ -120,7 +125,7 @@ impl Driver {
             } => self.submit(first, second, force),
             Action::Resubmit { second } => {
                 if let Some(first) = self.active.first() {
-                    self.submit(*first, second, false);
+                    self.submit(first.number, second, false);
                 }
             }
             Action::Run(quanta) => {
@@ -159,11 +164,11 @@ impl Driver {
             return;
         }
         let second = second.filter(|second| *second != first);
-        let elements: Vec<_> = std::iter::once(first).chain(second).collect();
-        for number in &elements {
-            let job = &mut self.jobs[*number];
-            job.submitted = job.seqno;
-        }
+        let element = |number: usize| Element {
+            number,
+            seqno: self.jobs[number].seqno,
+        };
+        let elements = std::iter::once(first).chain(second).map(element).collect();
         let descriptor = |number: usize| self.jobs[number].context.descriptor;
         let force = if force {
             gpu::spec::context::Descriptor::FORCE_RESTORE
@@ -190,7 +195,7 @@ impl Driver {
                 "surplus event {status:#x}: nothing is active"
             );
             let done = self.active.remove(0);
-            let job = &self.jobs[done];
+            let job = &self.jobs[done.number];
             assert_eq!(id, job.context.id(), "another context completed");
             assert_ne!(status & 1 << 4, 0, "complete");
             assert_eq!(
@@ -198,13 +203,9 @@ impl Driver {
                 self.active.is_empty(),
                 "idle exactly at the end"
             );
-            // The breadcrumb of everything submitted came before the event.
+            // The breadcrumb of everything that this element covered came before the event.
             let breadcrumb = self.bench.peek(job.breadcrumb, 0);
-            assert!(
-                breadcrumb >= job.submitted,
-                "{breadcrumb} of {}",
-                job.submitted
-            );
+            assert!(breadcrumb >= done.seqno, "{breadcrumb} of {}", done.seqno);
         }
     }
 
@@ -219,8 +220,8 @@ impl Driver {
             .chain(self.pending.take().into_iter().flatten())
             .collect();
         self.promotions = self.submissions;
-        for number in inflight {
-            let job = &mut self.jobs[number];
+        for element in inflight {
+            let job = &mut self.jobs[element.number];
             let page = job.context.image[1];
             self.bench.poke(page, RING_HEAD, job.context.tail);
             self.bench.poke(page, CONTEXT_CONTROL, 0x1_0001);
@@ -333,7 +334,8 @@ proptest! {
             prop_assert!(spent < gpu::model::QUANTUM + 100_000, "{spent} ns");
         }
         prop_assert!((0..16).all(|dword| bench.peek(witness, dword) == 0x77));
-        // Whatever happened, a reset makes the engine usable.
+        // Whatever happened (the ring may write GTT entries), a reset makes the engine usable.
+        bench.map_status_pages();
         bench.gpu.write(gpu::spec::registers::GDRST, 1);
         for engine in Engine::ALL {
             bench.enable(engine);

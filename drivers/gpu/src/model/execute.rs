@@ -50,7 +50,7 @@ pub struct Executor<'a, D> {
     /// The engine.
     pub engine: Engine,
     /// The command, header first.
-    pub words: Words,
+    pub words: &'a Words,
 }
 
 impl Streamer {
@@ -63,7 +63,7 @@ impl Streamer {
             return Ok(Turn::Worked);
         }
         running.arbitration_point = false;
-        let header = running.fetch(uncore, 1)?.first().copied().unwrap_or(0);
+        let header = running.header(uncore)?;
         self.header = header;
         let command = commands::find(self.engine, header).ok_or(Fault::UnknownCommand(header))?;
         let dwords = command.dwords(header).max(1);
@@ -73,15 +73,15 @@ impl Streamer {
         let before = uncore.slice;
         uncore.slice += time::COMMAND + time::DWORD * u64::from(dwords);
         let outcome = if effective(header) {
-            let words = running.fetch(uncore, dwords)?;
-            let engine = self.engine;
-            let setup = &mut self.setup;
+            let mut words = Words::new();
+            words.push(header);
+            running.fetch(uncore, &mut words, dwords)?;
             Executor {
                 uncore,
                 running,
-                setup,
-                engine,
-                words,
+                setup: &mut self.setup,
+                engine: self.engine,
+                words: &words,
             }
             .run(header)?
         } else {
@@ -101,7 +101,11 @@ impl Streamer {
 
 /// Whether the model does more with a command than skip it.
 const fn effective(header: u32) -> bool {
-    matches!(header >> 29, 0 | 2) || header >> 16 == flush::PIPE_CONTROL
+    match header >> 29 {
+        0 => header >> 23 != 0,
+        2 => true,
+        _ => header >> 16 == flush::PIPE_CONTROL,
+    }
 }
 
 impl<D: Dma> Executor<'_, D> {
@@ -201,7 +205,7 @@ impl<D: Dma> Executor<'_, D> {
             view,
             swctrl,
         };
-        let step = blitter::execute(&mut surface, self.setup, &self.words);
+        let step = blitter::execute(&mut surface, self.setup, self.words);
         self.running.blitting = matches!(step, Ok(Step::More { .. }));
         let (bytes, outcome) = match step? {
             Step::Done { bytes } => (bytes, Outcome::Next),
@@ -241,15 +245,25 @@ impl<D: Dma> Surface for ContextSurface<'_, D> {
 }
 
 impl Running {
-    /// Reads `dwords` (at most [`MOST`]) from the active head.
-    fn fetch<D: Dma>(&self, uncore: &mut Uncore<D>, dwords: u32) -> Result<Words, Fault> {
-        let mut words = Words::new();
+    /// Reads the first dword of the command at the active head.
+    fn header<D: Dma>(&self, uncore: &mut Uncore<D>) -> Result<u32, Fault> {
+        let space = self.batch().map_or(Space::Global, |batch| batch.space);
+        uncore.bus.read_u32(&self.view, space, self.active_head())
+    }
+
+    /// Reads the rest of a command of `dwords` (at most [`MOST`] count), header given.
+    fn fetch<D: Dma>(
+        &self,
+        uncore: &mut Uncore<D>,
+        words: &mut Words,
+        dwords: u32,
+    ) -> Result<(), Fault> {
         let dwords = (dwords as usize).min(MOST);
         let mut chunk = [0; 64];
         while words.len() < dwords {
             let done = words.len() as u32 * 4;
             let (space, at, most) = match self.batch() {
-                Some(batch) => (batch.space, batch.address + u64::from(done), 64),
+                Some(batch) => (batch.space, batch.address + u64::from(done), chunk.len()),
                 None => {
                     // The ring wraps, even inside a command.
                     let offset = (self.ring.head + done) % self.ring.size();
@@ -261,7 +275,7 @@ impl Running {
                     )
                 }
             };
-            let bytes = (4 * (dwords - words.len())).min(most).min(64);
+            let bytes = (4 * (dwords - words.len())).min(most).min(chunk.len());
             let Some(chunk) = chunk.get_mut(..bytes) else {
                 break;
             };
@@ -272,7 +286,7 @@ impl Running {
                 words.push(bytes.try_into().map_or(0, u32::from_le_bytes));
             }
         }
-        Ok(words)
+        Ok(())
     }
 
     /// Goes on behind a command of `dwords`.

@@ -69,12 +69,8 @@ pub struct Context {
 impl Bench {
     pub fn new() -> Self {
         let ram = Ram::new(4096);
-        let mut gpu = Model::new(ram.clone(), 4096);
+        let gpu = Model::new(ram.clone(), 4096);
         let status = Engine::ALL.map(|_| ram.allocate(Owner::Host).unwrap());
-        for (index, page) in (1..).zip(status) {
-            gpu.write_gtt(GttIndex(index), GttEntry::new(page.0));
-        }
-        gpu.flush_gtt();
         let mut bench = Self {
             gpu,
             ram,
@@ -83,6 +79,7 @@ impl Bench {
             next: 16,
             ids: 0x100,
         };
+        bench.map_status_pages();
         for engine in Engine::ALL {
             bench.enable(engine);
         }
@@ -92,6 +89,14 @@ impl Bench {
         }
         bench.gpu.write(MASTER_INTERRUPT, 1 << 31);
         bench
+    }
+
+    /// Maps the status pages of the engines.
+    pub fn map_status_pages(&mut self) {
+        for (index, page) in (1..).zip(self.status) {
+            self.gpu.write_gtt(GttIndex(index), GttEntry::new(page.0));
+        }
+        self.gpu.flush_gtt();
     }
 
     /// What a driver does at start and after a reset of the engine.
