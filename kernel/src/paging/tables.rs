@@ -156,7 +156,7 @@ impl AddressSpace {
                 } else {
                     return Err(MapError::Conflict { address });
                 }
-            } else if level == 1 || (level == 2 && address % size == 0 && room >= size) {
+            } else if level == 1 || (level == 2 && address.is_multiple_of(size) && room >= size) {
                 let large = if level == 2 { LARGE } else { 0 };
                 tables.write(table, index, address | access.bits() | large);
                 return Ok(size);
