@@ -26,7 +26,7 @@ mod tests;
 
 pub(crate) use violation::{Violation, What};
 
-use gpu::spec::commands::{self, AddressField, Command, Extent, Verdict};
+use gpu::spec::commands::{self, AddressField, Command, Shape, Verdict};
 use gpu::{Engine, GraphicsAddress};
 
 use crate::partition::{Region, Slice};
@@ -198,7 +198,35 @@ pub(crate) fn step(
     found: &mut impl Sink,
 ) -> Result<Step, Violation> {
     let header = rest.first().copied().unwrap_or(0);
-    let Some(row) = commands::find(engine, header) else {
+    let shape = commands::shape(engine, header);
+    let length = shape.dwords(header);
+    // Most commands of a batch are state: nothing in them to look at.
+    if shape.plain()
+        && shape.known_to(engine)
+        && shape.fits(length)
+        && length as usize <= rest.len()
+    {
+        return Ok(Step {
+            dwords: length as usize,
+            ends: false,
+        });
+    }
+    judge(engine, shape, privilege, rest, position, limits, found)
+}
+
+/// The same for a command that refers to something, or is wrong. Apart, so that the walk stays small.
+#[inline(never)]
+fn judge(
+    engine: Engine,
+    shape: &Shape,
+    privilege: Privilege,
+    rest: &[u32],
+    position: usize,
+    limits: &Limits,
+    found: &mut impl Sink,
+) -> Result<Step, Violation> {
+    let header = rest.first().copied().unwrap_or(0);
+    let Some(row) = shape.command().filter(|_| shape.known_to(engine)) else {
         return Err(Violation {
             what: What::Unknown(engine),
             command: None,
@@ -212,21 +240,13 @@ pub(crate) fn step(
         position,
         header,
     };
-    let length = row.dwords(header);
-    if !row.fits(length) {
+    let length = shape.dwords(header);
+    if !shape.fits(length) {
         return Err(violation(What::Length(length)));
     }
     let Some(command) = rest.get(..length as usize) else {
         return Err(violation(What::Truncated(length)));
     };
-    let dwords = command.len();
-    // Most commands of a batch are state: nothing in them to look at.
-    if row.verdict == Verdict::Allow && row.addresses.is_empty() && row.rules.is_empty() {
-        return Ok(Step {
-            dwords,
-            ends: false,
-        });
-    }
     let audit = Audit {
         engine,
         privilege,
@@ -237,7 +257,10 @@ pub(crate) fn step(
         command,
     };
     match audit.judge(found) {
-        Ok(ends) => Ok(Step { dwords, ends }),
+        Ok(ends) => Ok(Step {
+            dwords: command.len(),
+            ends,
+        }),
         Err(what) => Err(violation(what)),
     }
 }
@@ -286,14 +309,9 @@ impl Audit<'_> {
     }
 
     fn address(&self, field: &AddressField, found: &mut impl Sink) -> Result<(), What> {
-        if field.extent == Extent::Bytes(0)
-            || field.when.is_some_and(|when| !when.any(self.command))
-        {
-            return Ok(());
-        }
         let global = field.space.global(self.command);
         let index = field.index.filter(|index| index.any(self.command));
-        if !global && index.is_none() {
+        if !global && index.is_none() || field.when.is_some_and(|when| !when.any(self.command)) {
             return Ok(());
         }
         if global && !self.privilege.privileged() {

@@ -14,6 +14,7 @@ mod interface;
 mod media;
 mod render;
 mod row;
+mod shape;
 mod table;
 mod video;
 
@@ -21,6 +22,7 @@ mod video;
 mod tests;
 
 pub use fields::{AddressField, AddressSpace, Bits, Extent, Rule};
+pub use shape::Shape;
 pub use table::COMMANDS;
 
 use super::engine::Engine;
@@ -152,4 +154,10 @@ impl Command {
 #[inline]
 pub fn find(engine: Engine, header: u32) -> Option<&'static Command> {
     table::find(engine, header)
+}
+
+/// What is needed to walk over a command: a cheaper [`find`]. Ask [`Shape::known_to`] first.
+#[inline]
+pub fn shape(engine: Engine, header: u32) -> &'static Shape {
+    table::shape(engine, header)
 }

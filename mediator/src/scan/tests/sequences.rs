@@ -33,7 +33,7 @@ fn a_blitter_request_passes_and_reports_its_batch() {
         STORE, LOW + 0x40, 0, 41, 0x0280_0000, NOOP,
         ARB_OFF, BATCH_START | PPGTT, 0xffff_f000, 0x7fff,
         flush, SCRATCH, 0, 0,
-        0x1300_0002 | 1 << 14, LOW + 0x40 | 1 << 2, 0, 42,
+        0x1300_0002 | 1 << 14, (LOW + 0x40) | (1 << 2), 0, 42,
         USER_INTERRUPT, ARB_ON, 0x0280_0000, NOOP,
     ];
     for engine in [Engine::Bcs, Engine::Vcs, Engine::Vecs] {

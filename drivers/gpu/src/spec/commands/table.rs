@@ -5,7 +5,7 @@
 //! engine and the two video engines use the same numbers for different commands, so each engine
 //! class has pages of its own.
 
-use super::{Command, Engine, blitter, interface, media, render, video};
+use super::{Command, Engine, Shape, blitter, interface, media, render, video};
 
 const FAMILIES: [&[Command]; 5] = [
     interface::COMMANDS,
@@ -129,24 +129,44 @@ static PIPELINE: [[Entry; 256]; PAGE_OF.1] = {
     entries
 };
 
+/// Shapes by [`Entry`], the first one of no command.
+static SHAPES: [Shape; COUNT + 1] = {
+    let mut shapes = [Shape::NONE; COUNT + 1];
+    let mut row = 0;
+    while row < COUNT {
+        shapes[row + 1] = Shape::of(&COMMANDS[row], row);
+        row += 1;
+    }
+    shapes
+};
+
+/// The shape of a header, if it is one of the engine's class; whether the engine itself knows it
+/// is for the caller to ask.
+#[inline]
+pub(super) fn shape(engine: Engine, header: u32) -> &'static Shape {
+    let entry = match client(header) {
+        0 => INTERFACE[(header >> 23 & 63) as usize],
+        2 => BLITTER[(header >> 22 & 127) as usize],
+        3 => {
+            let page = PAGES[class(engine)][(header >> 24 & 31) as usize];
+            PIPELINE
+                .get(usize::from(page))
+                .map_or(0, |page| page[(header >> 16 & 0xff) as usize])
+        }
+        _ => 0,
+    };
+    SHAPES.get(usize::from(entry)).unwrap_or(&Shape::NONE)
+}
+
 /// The row of a header on one engine.
 #[inline]
 pub(super) fn find(engine: Engine, header: u32) -> Option<&'static Command> {
-    let entry = match client(header) {
-        0 => INTERFACE.get((header >> 23 & 63) as usize),
-        2 => BLITTER.get((header >> 22 & 127) as usize),
-        3 => {
-            let page = PAGES
-                .get(class(engine))?
-                .get((header >> 24 & 31) as usize)?;
-            PIPELINE
-                .get(usize::from(*page))?
-                .get((header >> 16 & 0xff) as usize)
-        }
-        _ => None,
-    };
-    let row = COMMANDS.get(usize::from(*entry?).checked_sub(1)?)?;
-    row.engines.contains(engine).then_some(row)
+    let shape = shape(engine, header);
+    if shape.known_to(engine) {
+        shape.command()
+    } else {
+        None
+    }
 }
 
 const _: () = assert!(COUNT < Entry::MAX as usize);

@@ -138,6 +138,42 @@ fn extents_follow_the_header_and_the_length() {
     );
 }
 
+#[test]
+fn plain_commands_name_nothing_that_needs_a_look() {
+    let plain: Vec<_> = COMMANDS
+        .iter()
+        .filter(|row| Shape::of(row, 0).plain())
+        .collect();
+    assert!(plain.len() > 200);
+    for row in plain {
+        assert_eq!(row.verdict, Verdict::Allow, "{}", row.name);
+        assert!(
+            row.rules.is_empty() && row.post_sync.is_none(),
+            "{}",
+            row.name
+        );
+        let ppgtt = row
+            .addresses
+            .iter()
+            .all(|field| field.space == AddressSpace::Ppgtt);
+        assert!(ppgtt, "{}", row.name);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_shape_measures_like_its_row(row in 0..COMMANDS.len(), flags: u32) {
+        let row = &COMMANDS[row];
+        let header = row.opcode | flags & !row.mask;
+        for engine in Engine::ALL.into_iter().filter(|engine| row.engines.contains(*engine)) {
+            let shape = shape(engine, header);
+            prop_assert!(shape.known_to(engine));
+            prop_assert_eq!(shape.dwords(header), row.dwords(header));
+            prop_assert_eq!(shape.fits(row.dwords(header)), row.fits(row.dwords(header)));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_header_has_a_length_or_no_row(header: u32) {
