@@ -16,6 +16,7 @@ pub(super) const NORTH: &[Register] = &[
     fixed("FUSE_STRAP", 0x42014, 0),
     row("DSPCLK_GATE_D", 0x42020),
     row("CHICKEN_PAR1_1", 0x42080),
+    row("CHICKEN_MISC_4", 0x4208c),
     row("CHICKEN_PAR2_1", 0x42090),
     row("CHICKEN_PIPESL", 0x420b0).times(3),
     row("CHICKEN_TRANS", 0x420c0).times(4),
@@ -29,6 +30,7 @@ pub(super) const CLOCKS: &[Register] = &[
     row("DISP_ARB_CTL", 0x45000),
     row("DISP_ARB_CTL2", 0x45004),
     row("DBUF_CTL", 0x45008),
+    row("MSG_CTL", 0x45010),
     row("PWR_WELL_CTL", super::POWER_WELL)
         .times(6)
         .does(Behaviour::PowerWell),
@@ -36,6 +38,7 @@ pub(super) const CLOCKS: &[Register] = &[
     row("DC_STATE_DEBUG", 0x45520),
     row("CDCLK_CTL", 0x46000),
     row("LCPLL_CTL", 0x46010).times(2),
+    row("CDCLK_FREQ", 0x46200),
     row("RSTWRN_OPT", 0x46408),
     row("CHICKEN_DCPR_1", 0x46430),
     row("CLKGATE_DIS_0", 0x46530),
@@ -43,8 +46,11 @@ pub(super) const CLOCKS: &[Register] = &[
     row("UTIL_PIN_CTL", 0x48400),
     // Bits 30 (pipe A), 21 (B) and 28 (C) set: no pipe, hence no display.
     fixed("DFSM", 0x51000, 0x5020_0000),
+    fixed("DSSM", 0x51004, 0),
     row("PSR_IMR", 0x64834).reset(!0),
     row("PSR_IIR", 0x64838).kind(Kind::WriteOneToClear),
+    row("DPLL_CTRL", 0x6c058).times(2),
+    row("DPLL_STATUS", 0x6c060),
 ];
 
 /// The PVINFO page and the display microcontroller, in ascending order.

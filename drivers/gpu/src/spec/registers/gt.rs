@@ -24,6 +24,7 @@ pub(super) const CONFIGURATION: &[Register] = &[
 
 /// Render-engine registers between those every engine has, in ascending order.
 pub(super) const RENDER_ENGINE: &[Register] = &[
+    row("PGTBL_ER", 0x2024).kind(Kind::WriteOneToClear),
     fixed("INSTDONE_1", 0x207c, !0),
     masked("FF_SLICE_CHICKEN", 0x2088).command(),
     masked("_3D_CHICKEN2", 0x208c),
@@ -47,6 +48,7 @@ pub(super) const RENDER_ENGINE: &[Register] = &[
     fixed("RCS_PWR_FSM", 0x22ac, 0),
     row("PIPELINE_STATISTICS", 0x2300).times(22).command(),
     row("OACTXCONTROL", 0x2360).deny(),
+    row("OABUFFER", 0x23b0).times(2).deny(),
     row("_3DPRIM_END_OFFSET", 0x2420).command(),
     row("_3DPRIM", 0x2430).times(5).command(),
     masked("RCS_2470", 0x2470),
@@ -60,6 +62,7 @@ pub(super) const RENDER_ENGINE: &[Register] = &[
 /// Memory interface, in ascending order.
 pub(super) const MEMORY: &[Register] = &[
     row("GTT_CACHE_EN", 0x4024),
+    masked("ARB_MODE", 0x4030),
     row("GAMW_ECO_DEV_RW_IA", 0x4080),
     row("GAM_ECOCHK", 0x4090),
     row("RING_FAULT_REG", super::FAULT),
@@ -67,6 +70,7 @@ pub(super) const MEMORY: &[Register] = &[
     fixed("DONE_REG", 0x40b0, !0),
     row("PRIVATE_PAT", 0x40e0).times(2).shadow(),
     trigger("TLB_INVALIDATE", super::TLB_INVALIDATE, FLUSH).times(5),
+    trigger("GTCR", 0x4274, FLUSH),
     row("GAMTARBMODE", 0x4a08),
     row("GAMT_ECO_REG_RW_IA", 0x4ab0).shadow(),
     row("GAMT_CHKN_BIT_REG", 0x4ab8).shadow(),
@@ -95,12 +99,14 @@ pub(super) const PIPELINE: &[Register] = &[
     masked("COMMON_SLICE_CHICKEN1", 0x7010).command(),
     masked("COMMON_SLICE_CHICKEN2", 0x7014).command(),
     masked("HIZ_CHICKEN", 0x7018).command(),
+    row("FBC_RT_BASE", 0x7020).times(2),
     row("L3CNTLREG", 0x7034).command(),
     fixed("SC_INSTDONE", 0x7100, !0),
     masked("HDC_CHICKEN0", 0x7300).command(),
     masked("HDC_CHICKEN1", 0x7304).command(),
     masked("SLICE_COMMON_ECO_CHICKEN0", 0x7308),
     masked("SLICE_COMMON_ECO_CHICKEN1", 0x731c),
+    fixed("MSG_IDLE", 0x8000, 0).times(5),
     masked("VF_PREEMPTION", 0x83a4),
     row("RC6_CTX_INFO", 0x8504),
 ];
@@ -127,6 +133,8 @@ pub(super) const CLOCKS: &[Register] = &[
     row("MISCCPCTL", 0x9424),
     row("UCGCTL6", 0x9430),
     row("MICRO_BP", 0x9800).times(16).deny(),
+    row("GDT_CHICKEN_BITS", 0x9840).deny(),
+    row("NOA_WRITE", 0x9888).deny(),
 ];
 
 /// L3 and GuC, in ascending order.
@@ -164,4 +172,6 @@ pub(super) const CACHES: &[Register] = &[
     masked("ROW_CHICKEN", 0xe4f0).command(),
     masked("ROW_CHICKEN2", 0xe4f4).command(),
     row("EU_PERF_CNTL1", 0xe558).times(2).deny(),
+    row("EU_PERF_CNTL2", 0xe658).times(2).deny(),
+    row("EU_PERF_CNTL3", 0xe758).deny(),
 ];

@@ -39,6 +39,8 @@ pub(super) const NORTH: &[Register] = &[
     enable("PM_IER", 0x4402c),
     row("ERR_INT", 0x44040).kind(Kind::WriteOneToClear),
     row("DERRMR", 0x44050).reset(!0),
+    row("TIMESTAMP_CTR", 0x44070).kind(Kind::ReadOnly),
+    row("TIMESTAMP_OVERRIDE", 0x44074),
     row("MASTER_INT_CTL", super::MASTER_INTERRUPT).does(TREE),
     // ISR, IMR, IIR, IER of four banks; what each does is the tree's business.
     row("GT_INTERRUPT", super::GT_INTERRUPT_BANKS)
@@ -76,7 +78,7 @@ pub(super) const SOUTH: &[Register] = &[
     mask("SDE_IMR", 0xc4004),
     identity("SDE_IIR", 0xc4008),
     enable("SDE_IER", 0xc400c),
-    row("SHOTPLUG_CTL", 0xc4030),
+    row("SHOTPLUG_CTL", 0xc4030).times(3),
     row("SHOTPLUG_CTL2", 0xc403c),
     row("SERR_INT", 0xc4040).kind(Kind::WriteOneToClear),
 ];

@@ -49,6 +49,7 @@ pub(super) const FENCES: &[Register] = &[
     row("FENCE", super::FENCE)
         .times(2 * super::FENCES)
         .does(Behaviour::Fence),
+    row("TILECTL", 0x10_1000),
     trigger("GFX_FLSH_CNTL", super::GFX_FLSH_CNTL, Behaviour::Flush),
 ];
 
@@ -68,9 +69,11 @@ pub(super) const UNCORE: &[Register] = &[
     row("PCODE_DATA", super::PCODE_MAILBOX + 4)
         .times(2)
         .does(Behaviour::Mailbox),
+    fixed("RP_STATE_LIMITS_GEN9", 0x13_8148, 0),
     fixed("BXT_RP_STATE_CAP", 0x13_8170, 0),
+    fixed("PERF_LIMIT_REASONS", 0x13_81a8, 0),
     fixed("MAD_INTER_CHANNEL", 0x14_5000, 0),
-    fixed("MAD_DIMM", 0x14_500c, 0).times(2),
+    fixed("MAD_DIMM", 0x14_5004, 0).times(4),
     fixed("GT_PERF_STATUS", 0x14_5948, 0),
     fixed("RP_STATE_LIMITS", 0x14_5994, 0),
     fixed("RP_STATE_CAP", 0x14_5998, 0),
