@@ -272,7 +272,7 @@ impl Driver {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn no_event_is_lost_and_none_is_surplus(
@@ -308,7 +308,7 @@ fn dword() -> impl Strategy<Value = u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn whatever_a_ring_and_its_batch_say_the_model_stays_bounded_and_within_its_pages(
