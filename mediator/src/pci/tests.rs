@@ -14,13 +14,25 @@ fn identity_capabilities_and_graphics_control_are_those_of_the_device() {
     assert_eq!(config.read(0x0c), 0, "one function, type 0 header");
     assert_eq!(config.read(0x30), 0, "no option ROM");
     assert_eq!(config.read(0x34), 0xac);
-    assert_eq!(config.read(0xac), 0x05, "the only capability: MSI, one vector, 32 bits");
+    assert_eq!(
+        config.read(0xac),
+        0x05,
+        "the only capability: MSI, one vector, 32 bits"
+    );
     assert_eq!(config.read(0x3c), 0, "no interrupt pin");
-    assert_eq!(config.read(0x50), 1 << 6, "2 MiB of entries, nothing stolen");
+    assert_eq!(
+        config.read(0x50),
+        1 << 6,
+        "2 MiB of entries, nothing stolen"
+    );
     assert_eq!(PciConfig::new(1 << 19).read(0x50), 2 << 6);
     assert_eq!(PciConfig::new(1 << 20).read(0x50), 3 << 6);
     assert_eq!(PciConfig::new(1 << 17).read(0x50), 1 << 6, "rounded up");
-    assert_eq!((config.read(0x5c), config.read(0xfc)), (0, 0), "no BDSM, no OpRegion");
+    assert_eq!(
+        (config.read(0x5c), config.read(0xfc)),
+        (0, 0),
+        "no BDSM, no OpRegion"
+    );
     assert_eq!(config.read(0x100), !0, "no extended space");
 }
 
@@ -30,7 +42,10 @@ fn sizing_finds_16_mib_256_mib_and_64_bytes() {
     for offset in (0x10..0x28).step_by(4) {
         config.write(offset, !0, !0);
     }
-    let read: Vec<u32> = (0x10..0x28).step_by(4).map(|offset| config.read(offset)).collect();
+    let read: Vec<u32> = (0x10..0x28)
+        .step_by(4)
+        .map(|offset| config.read(offset))
+        .collect();
     assert_eq!(read, [0xff00_0004, !0, 0xf000_000c, !0, 0x0000_ffc1, 0]);
 }
 

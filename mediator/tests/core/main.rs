@@ -7,6 +7,8 @@ mod access;
 mod allocation;
 mod aperture;
 mod attach;
+mod device;
+mod driver;
 mod gtt;
 mod hostile;
 mod pci;
