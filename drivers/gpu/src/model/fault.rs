@@ -1,7 +1,8 @@
 //! What stops an engine of the software GPU: the command streamer's own errors.
 //!
 //! A fault halts the engine as hardware does: EIR set, error interrupt, nothing moves until a
-//! reset. An isolation breach is not a fault: the access is refused and counted, work goes on.
+//! reset. An isolation breach is not a fault: the access is refused and counted, work goes on; nor
+//! is a write to a read-only page, which Gen9 drops.
 
 use core::fmt;
 
@@ -16,8 +17,6 @@ pub enum Fault {
     Malformed(u32),
     /// Nothing is mapped there.
     Unmapped(GraphicsAddress),
-    /// Mapped, but not writable (PPGTT entry without bit 1).
-    ReadOnly(GraphicsAddress),
     /// The mapping leads to no memory.
     NoMemory(GraphicsAddress),
     /// The context image cannot be reached; its global GTT address.
@@ -28,9 +27,7 @@ impl Fault {
     /// The graphics address at fault, if it is about one.
     pub const fn address(self) -> Option<GraphicsAddress> {
         match self {
-            Self::Unmapped(at) | Self::ReadOnly(at) | Self::NoMemory(at) | Self::NoContext(at) => {
-                Some(at)
-            }
+            Self::Unmapped(at) | Self::NoMemory(at) | Self::NoContext(at) => Some(at),
             Self::UnknownCommand(_) | Self::Malformed(_) => None,
         }
     }
@@ -42,7 +39,6 @@ impl fmt::Display for Fault {
             Self::UnknownCommand(header) => write!(f, "unknown command {header:#010x}"),
             Self::Malformed(header) => write!(f, "malformed command {header:#010x}"),
             Self::Unmapped(at) => write!(f, "nothing mapped at graphics address {:#x}", at.0),
-            Self::ReadOnly(at) => write!(f, "write to read-only graphics address {:#x}", at.0),
             Self::NoMemory(at) => write!(f, "no memory behind graphics address {:#x}", at.0),
             Self::NoContext(at) => write!(f, "no context image at graphics address {:#x}", at.0),
         }
