@@ -100,6 +100,13 @@ impl Painter<'_> {
             _ => {}
         }
 
+        if let Some(color) = self.plain_fill() {
+            fill(target, color, pixel);
+            operation
+                .target
+                .write(surface, column(x), i64::from(y), target)?;
+            return Ok(bytes);
+        }
         if self.plain_copy() {
             operation
                 .target
@@ -157,6 +164,15 @@ impl Painter<'_> {
             area.y1 + at.row as i32
         };
         (x, y)
+    }
+
+    /// The colour, if all pixels get one.
+    fn plain_fill(&self) -> Option<u32> {
+        let operation = self.operation;
+        let plain = operation.raster == RasterOperation::PATTERN
+            && operation.mask == u32::MAX
+            && operation.source == Source::None;
+        self.tile.solid().filter(|_| plain)
     }
 
     /// Whether source bytes go to the target as they are.
@@ -245,20 +261,38 @@ impl Painter<'_> {
 }
 
 /// Pixel `index` of a row of pixels of 1, 2 or 4 bytes.
+#[inline]
 pub(super) fn load(row: &[u8], index: usize, pixel: usize) -> u32 {
-    let mut value = [0; 4];
-    let bytes = row.get(index * pixel..(index + 1) * pixel).unwrap_or(&[]);
-    for (to, from) in value.iter_mut().zip(bytes) {
-        *to = *from;
+    let at = row.get(index * pixel..).unwrap_or(&[]);
+    match pixel {
+        1 => at.first().copied().unwrap_or(0).into(),
+        2 => at
+            .first_chunk()
+            .copied()
+            .map_or(0, u16::from_le_bytes)
+            .into(),
+        _ => at.first_chunk().copied().map_or(0, u32::from_le_bytes),
     }
-    u32::from_le_bytes(value)
+}
+
+/// Makes all pixels of a row `value`.
+fn fill(row: &mut [u8], value: u32, pixel: usize) {
+    store(row, 0, pixel, value);
+    let mut done = pixel;
+    while done < row.len() {
+        // Twice as much each time.
+        let count = done.min(row.len() - done);
+        row.copy_within(..count, done);
+        done += count;
+    }
 }
 
 /// Stores pixel `index`.
+#[inline]
 fn store(row: &mut [u8], index: usize, pixel: usize, value: u32) {
-    if let Some(bytes) = row.get_mut(index * pixel..(index + 1) * pixel) {
-        for (to, from) in bytes.iter_mut().zip(value.to_le_bytes()) {
-            *to = from;
-        }
+    let value = value.to_le_bytes();
+    let (value, _) = value.split_at(pixel.min(value.len()));
+    if let Some(to) = row.get_mut(index * pixel..(index + 1) * pixel) {
+        to.copy_from_slice(value);
     }
 }

@@ -88,6 +88,14 @@ impl Tile {
         Ok((tile, moved))
     }
 
+    /// Its colour, if it has only one.
+    pub(super) fn solid(&self) -> Option<u32> {
+        match self.kind {
+            Kind::Solid(color) => Some(color),
+            Kind::Mono { .. } | Kind::Color => None,
+        }
+    }
+
     /// Whether it decides by itself which pixels are painted.
     pub(super) fn is_mono(&self) -> bool {
         matches!(self.kind, Kind::Mono { .. })

@@ -14,29 +14,24 @@ impl RasterOperation {
     /// Result is the pattern.
     pub(super) const PATTERN: Self = Self(0xf0);
 
-    /// The result, bit by bit.
+    /// The result, bit by bit: the operands choose among the eight bits of the code.
+    #[inline]
     pub(super) const fn apply(self, pattern: u32, source: u32, destination: u32) -> u32 {
-        match self {
-            Self::SOURCE => return source,
-            Self::PATTERN => return pattern,
-            _ => {}
-        }
-        let mut result = 0;
-        let mut term = 0;
-        while term < 8 {
-            if self.0 >> term & 1 != 0 {
-                let p = if term & 4 != 0 { pattern } else { !pattern };
-                let s = if term & 2 != 0 { source } else { !source };
-                let d = if term & 1 != 0 {
-                    destination
-                } else {
-                    !destination
-                };
-                result |= p & s & d;
-            }
-            term += 1;
-        }
-        result
+        let by_destination = [
+            choose(destination, self.bit(1), self.bit(0)),
+            choose(destination, self.bit(3), self.bit(2)),
+            choose(destination, self.bit(5), self.bit(4)),
+            choose(destination, self.bit(7), self.bit(6)),
+        ];
+        let without_pattern = choose(source, by_destination[1], by_destination[0]);
+        let with_pattern = choose(source, by_destination[3], by_destination[2]);
+        choose(pattern, with_pattern, without_pattern)
+    }
+
+    /// One bit of the code, in all bits of a pixel.
+    #[inline]
+    const fn bit(self, term: u32) -> u32 {
+        0u32.wrapping_sub(self.0 as u32 >> term & 1)
     }
 
     /// Whether the destination matters, so that it must be read.
@@ -53,6 +48,12 @@ impl RasterOperation {
     pub(super) const fn uses_pattern(self) -> bool {
         (self.0 >> 4 ^ self.0) & 0x0f != 0
     }
+}
+
+/// `one` where `by` is set, `zero` where it is not.
+#[inline]
+const fn choose(by: u32, one: u32, zero: u32) -> u32 {
+    zero ^ by & (one ^ zero)
 }
 
 #[cfg(test)]
