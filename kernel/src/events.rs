@@ -47,12 +47,18 @@ pub fn run(config: &Config, mut service: Service) -> ! {
         busy |= listen(&mut shell, &mut service);
 
         if config.exit && service.players.finished() {
-            let mut operator = Operator { service: &mut service };
+            let mut operator = Operator {
+                service: &mut service,
+            };
             if console::Commands::status(&mut operator, &mut console::Output).is_err() {
                 warn!("status: the console took no more");
             }
             let good = service.players.succeeded();
-            power::exit(if good { ExitReason::Done } else { ExitReason::Failed });
+            power::exit(if good {
+                ExitReason::Done
+            } else {
+                ExitReason::Failed
+            });
         }
         if !busy {
             sleep(&service);
@@ -66,7 +72,10 @@ fn listen(shell: &mut Shell, service: &mut Service) -> bool {
         return false;
     };
     let mut operator = Operator { service };
-    if shell.feed(byte, &mut operator, &mut console::Output).is_err() {
+    if shell
+        .feed(byte, &mut operator, &mut console::Output)
+        .is_err()
+    {
         warn!("shell: the console took no more");
     }
     true
@@ -81,7 +90,12 @@ fn sleep(service: &Service) {
         Some(xen) => {
             let guests = &service.machine.host().guests.guests;
             let ports = guests.iter().flat_map(|guest| {
-                guest.server.ports().iter().copied().chain(guest.server.buffered_port())
+                guest
+                    .server
+                    .ports()
+                    .iter()
+                    .copied()
+                    .chain(guest.server.buffered_port())
             });
             xen.wait(ports, deadline);
         }

@@ -23,7 +23,12 @@ impl Commands for Operator<'_> {
     }
 
     fn status(&mut self, out: &mut dyn Write) -> fmt::Result {
-        let Service { machine, xen, players, .. } = &*self.service;
+        let Service {
+            machine,
+            xen,
+            players,
+            ..
+        } = &*self.service;
         machine.status(out)?;
         if let Some(xen) = xen {
             write!(out, "xen: version {}", xen.version)?;
@@ -38,7 +43,9 @@ impl Commands for Operator<'_> {
         let ports: usize = services
             .guests
             .iter()
-            .map(|guest| guest.server.ports().len() + usize::from(guest.server.buffered_port().is_some()))
+            .map(|guest| {
+                guest.server.ports().len() + usize::from(guest.server.buffered_port().is_some())
+            })
             .sum();
         let pins: u32 = services.guests.iter().map(|guest| guest.pins.pins()).sum();
         // One line, always the same words: tests compare it before and after.
@@ -50,7 +57,11 @@ impl Commands for Operator<'_> {
             services.allocated()
         )?;
         let counts = frames::counts();
-        write!(out, "memory: {} of {} page frames free", counts.free, counts.total)?;
+        write!(
+            out,
+            "memory: {} of {} page frames free",
+            counts.free, counts.total
+        )?;
         match heap::statistics() {
             Some(heap) => writeln!(out, ", heap {heap}"),
             None => writeln!(out),

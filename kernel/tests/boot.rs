@@ -12,7 +12,12 @@ fn it_boots_in_32_mib_and_leaves_when_asked() {
     let run = Machine::new().boot("exit");
     run.expect(
         DONE,
-        &["start_info version 1", "TSC at ", "page frames: ", "done"],
+        &[
+            "start_info version 1",
+            "TSC at ",
+            "resources: ",
+            " page frames free, heap ",
+        ],
     );
     assert!(
         !run.log.contains("warn") && !run.log.contains("error"),
@@ -25,7 +30,7 @@ fn it_boots_in_32_mib_and_leaves_when_asked() {
 fn it_boots_on_the_older_pc_and_on_microvm() {
     for machine in ["pc", "microvm,isa-serial=on"] {
         let run = Machine::new().machine(machine).boot("exit");
-        run.expect(DONE, &["TSC at ", "done"]);
+        run.expect(DONE, &["TSC at ", "resources: "]);
         assert!(
             !run.log.contains("assumed"),
             "the clock has a source on {machine}: {}",
@@ -81,7 +86,7 @@ fn without_com1_it_speaks_at_port_e9() {
     Machine::new()
         .port_e9_only()
         .boot("exit")
-        .expect(DONE, &["console: port 0xe9\n", "done\n"]);
+        .expect(DONE, &["console: port 0xe9\n", "resources: "]);
 }
 
 #[test]

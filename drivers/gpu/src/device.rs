@@ -81,7 +81,10 @@ pub trait Gpu {
     /// Resets one engine: RESET_CTL handshake, then its GDRST bit.
     fn reset_engine(&mut self, engine: Engine) -> Result<(), GpuFault> {
         let control = engine.base() + engine::RESET_CTL;
-        self.write(control, engine::masked(engine::RESET_REQUEST, engine::RESET_REQUEST));
+        self.write(
+            control,
+            engine::masked(engine::RESET_REQUEST, engine::RESET_REQUEST),
+        );
         let ready = (0..POLLS).any(|_| self.read(control) & engine::RESET_READY != 0);
         if !ready {
             self.write(control, engine::masked(engine::RESET_REQUEST, 0));
@@ -90,6 +93,10 @@ pub trait Gpu {
         self.write(crate::spec::registers::GDRST, engine.reset_bit());
         let done = (0..POLLS).any(|_| self.read(crate::spec::registers::GDRST) == 0);
         self.write(control, engine::masked(engine::RESET_REQUEST, 0));
-        if done { Ok(()) } else { Err(GpuFault::ResetStuck) }
+        if done {
+            Ok(())
+        } else {
+            Err(GpuFault::ResetStuck)
+        }
     }
 }

@@ -40,8 +40,16 @@ impl Default for InterruptTree {
 impl InterruptTree {
     /// After reset: everything masked and disabled.
     pub const fn new() -> Self {
-        let bank = Bank { mask: !0, identity: 0, enable: 0 };
-        Self { banks: [bank; 4], enabled: false, asserted: false }
+        let bank = Bank {
+            mask: !0,
+            identity: 0,
+            enable: 0,
+        };
+        Self {
+            banks: [bank; 4],
+            enabled: false,
+            asserted: false,
+        }
     }
 
     /// Value of the register at `offset`, if it belongs to the tree.
@@ -120,7 +128,8 @@ const fn master_bit(engine: Engine) -> u32 {
 /// (bank, register within it) of an offset inside the four GT banks.
 fn position(offset: u32) -> Option<(usize, u32)> {
     let inside = offset.checked_sub(GT_INTERRUPT_BANKS)?;
-    (inside < 0x40 && offset % 4 == 0).then_some((inside as usize / 0x10, inside % 0x10 / 4))
+    (inside < 0x40 && offset.is_multiple_of(4))
+        .then_some((inside as usize / 0x10, inside % 0x10 / 4))
 }
 
 #[cfg(test)]

@@ -31,7 +31,15 @@ pub struct Domains(ArrayVec<Domain, MAX>);
 impl Domains {
     /// Adds a guest; false if there are [`MAX`] already.
     pub fn add(&mut self, id: DomainId, pages: [DmaPage; PAGES]) -> bool {
-        self.0.try_push(Domain { id, pages, pins: 0, messages: 0, last_message: 0 }).is_ok()
+        self.0
+            .try_push(Domain {
+                id,
+                pages,
+                pins: 0,
+                messages: 0,
+                last_message: 0,
+            })
+            .is_ok()
     }
 
     /// The guest with this number.
@@ -48,7 +56,9 @@ impl Domains {
 impl Domain {
     /// The page behind a frame, with one more pin on it.
     pub fn pin(&mut self, frame: GuestFrame) -> Result<DmaPage, PageError> {
-        let page = usize::try_from(frame.0).ok().and_then(|frame| self.pages.get(frame));
+        let page = usize::try_from(frame.0)
+            .ok()
+            .and_then(|frame| self.pages.get(frame));
         let page = *page.ok_or(PageError::Absent(frame))?;
         self.pins += 1;
         Ok(page)

@@ -55,7 +55,12 @@ impl Players {
         for guest in &mut self.guests {
             let domain = guest.domain();
             let before = (guest.drawn(), guest.outcome());
-            let messages = machine.host().guests.loopback.get(domain).map_or(0, |d| d.messages);
+            let messages = machine
+                .host()
+                .guests
+                .loopback
+                .get(domain)
+                .map_or(0, |d| d.messages);
             let outcome = guest.step(machine, messages);
             let drawn = guest.drawn();
             moved |= before != (drawn, outcome) || outcome == Outcome::Running;
@@ -78,12 +83,18 @@ impl Players {
 
     /// Whether none is at work any more.
     pub fn finished(&self) -> bool {
-        self.guests.iter().all(|guest| guest.outcome() != Outcome::Running)
+        self.guests
+            .iter()
+            .all(|guest| guest.outcome() != Outcome::Running)
     }
 
     /// Whether all that were asked for are done, without a fault.
     pub fn succeeded(&self) -> bool {
-        self.failed == 0 && self.guests.iter().all(|guest| guest.outcome() == Outcome::Done)
+        self.failed == 0
+            && self
+                .guests
+                .iter()
+                .all(|guest| guest.outcome() == Outcome::Done)
     }
 
     /// One line for each.
@@ -91,7 +102,10 @@ impl Players {
         for guest in &self.guests {
             let (domain, drawn) = (guest.domain(), guest.drawn());
             let outcome = guest.outcome();
-            writeln!(out, "loopback {domain}: {drawn} of {RECTANGLES} rectangles, {outcome:?}")?;
+            writeln!(
+                out,
+                "loopback {domain}: {drawn} of {RECTANGLES} rectangles, {outcome:?}"
+            )?;
         }
         Ok(())
     }

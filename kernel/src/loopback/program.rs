@@ -109,7 +109,11 @@ impl Guest {
         if self.outcome != Outcome::Running {
             return self.outcome;
         }
-        let mut bus = Bus { mediator, domain: self.domain, pages: &self.pages };
+        let mut bus = Bus {
+            mediator,
+            domain: self.domain,
+            pages: &self.pages,
+        };
         let result = if !self.started {
             self.started = true;
             start(&mut bus).map(|ggtt| {
@@ -153,29 +157,55 @@ struct Bus<'a, G, H, C> {
 
 impl<G: Gpu, H: Guests, C: Clock> Bus<'_, G, H, C> {
     fn config_read(&mut self, offset: u16) -> u32 {
-        let access = Access { space: Space::Config(offset), size: 4, write: None };
+        let access = Access {
+            space: Space::Config(offset),
+            size: 4,
+            write: None,
+        };
         self.mediator.access(self.domain, access) as u32
     }
 
     fn config_write(&mut self, offset: u16, value: u32) {
-        let access = Access { space: Space::Config(offset), size: 4, write: Some(value.into()) };
+        let access = Access {
+            space: Space::Config(offset),
+            size: 4,
+            write: Some(value.into()),
+        };
         self.mediator.access(self.domain, access);
     }
 
     fn read(&mut self, offset: u32) -> u32 {
         let space = Space::Memory(BAR0 + u64::from(offset));
-        self.mediator.access(self.domain, Access { space, size: 4, write: None }) as u32
+        self.mediator.access(
+            self.domain,
+            Access {
+                space,
+                size: 4,
+                write: None,
+            },
+        ) as u32
     }
 
     fn write(&mut self, offset: u32, value: u32) {
         let space = Space::Memory(BAR0 + u64::from(offset));
-        let access = Access { space, size: 4, write: Some(value.into()) };
+        let access = Access {
+            space,
+            size: 4,
+            write: Some(value.into()),
+        };
         self.mediator.access(self.domain, access);
     }
 
     fn write_gtt(&mut self, index: u32, entry: u64) {
         let space = Space::Memory(BAR0 + u64::from(GTT_BASE) + u64::from(index) * 8);
-        self.mediator.access(self.domain, Access { space, size: 8, write: Some(entry) });
+        self.mediator.access(
+            self.domain,
+            Access {
+                space,
+                size: 8,
+                write: Some(entry),
+            },
+        );
     }
 
     /// One dword of the guest's own memory; all-ones if the frame is not there.
@@ -183,7 +213,11 @@ impl<G: Gpu, H: Guests, C: Clock> Bus<'_, G, H, C> {
         let mut bytes = [0xff; 4];
         if let Some(page) = self.pages.get(frame) {
             // An error leaves the all-ones: the check that follows fails on them.
-            let _ = self.mediator.host().guests.read(page.at(offset), &mut bytes);
+            let _ = self
+                .mediator
+                .host()
+                .guests
+                .read(page.at(offset), &mut bytes);
         }
         u32::from_le_bytes(bytes)
     }
@@ -191,7 +225,11 @@ impl<G: Gpu, H: Guests, C: Clock> Bus<'_, G, H, C> {
     fn store(&mut self, frame: usize, offset: u64, value: u32) {
         if let Some(page) = self.pages.get(frame) {
             // As above: a store that failed is found by the check of what it was for.
-            let _ = self.mediator.host_mut().guests.write(page.at(offset), &value.to_le_bytes());
+            let _ = self
+                .mediator
+                .host_mut()
+                .guests
+                .write(page.at(offset), &value.to_le_bytes());
         }
     }
 
@@ -248,9 +286,12 @@ fn start<G: Gpu, H: Guests, C: Clock>(bus: &mut Bus<'_, G, H, C>) -> Result<u32,
     bus.write(block + engine::HWS_PGA, base + STATUS as u32 * 4096);
     bus.write(block + engine::RING_MODE, masked(1 << 15, 1 << 15));
     let events = engine::INTERRUPT_USER | engine::INTERRUPT_CONTEXT_SWITCH;
+    // The mask has the engine's bits where its GT bank has them.
+    let (bank, shift) = Engine::Bcs.interrupt_slot();
+    let (bank, events) = (GT_INTERRUPT_BANKS + bank as u32 * 0x10, events << shift);
     bus.write(block + engine::RING_IMR, !events);
-    bus.write(GT_INTERRUPT_BANKS + 0x4, !(events << 16));
-    bus.write(GT_INTERRUPT_BANKS + 0xc, events << 16);
+    bus.write(bank + 0x4, !events);
+    bus.write(bank + 0xc, events);
     bus.write(MASTER_INTERRUPT, 1 << 31);
     Ok(base)
 }
@@ -258,12 +299,19 @@ fn start<G: Gpu, H: Guests, C: Clock>(bus: &mut Bus<'_, G, H, C>) -> Result<u32,
 /// Page 1 of the image: pairs of register and value behind MI_LOAD_REGISTER_IMM.
 fn build_context<G: Gpu, H: Guests, C: Clock>(bus: &mut Bus<'_, G, H, C>, base: u32) {
     let block = Engine::Bcs.base();
-    let control = masked(context::RESTORE_INHIBIT | 1 << 3, context::RESTORE_INHIBIT | 1 << 3);
+    let control = masked(
+        context::RESTORE_INHIBIT | 1 << 3,
+        context::RESTORE_INHIBIT | 1 << 3,
+    );
     let values = [
         (context::CONTEXT_CONTROL, 0x244, control),
         (context::RING_HEAD, engine::RING_HEAD, 0),
         (context::RING_TAIL, engine::RING_TAIL, 0),
-        (context::RING_START, engine::RING_START, base + RING as u32 * 4096),
+        (
+            context::RING_START,
+            engine::RING_START,
+            base + RING as u32 * 4096,
+        ),
         (context::RING_CTL, engine::RING_CTL, 1),
         (0x0d, 0x168, 0),
         (0x0f, 0x140, 0),
@@ -367,8 +415,14 @@ fn check<G: Gpu, H: Guests, C: Clock>(
             }
         }
     }
-    let outside = [(rectangle.right, rectangle.top), (rectangle.left, rectangle.bottom)];
-    if outside.iter().any(|&(x, y)| pixel(x, y) == rectangle.colour) {
+    let outside = [
+        (rectangle.right, rectangle.top),
+        (rectangle.left, rectangle.bottom),
+    ];
+    if outside
+        .iter()
+        .any(|&(x, y)| pixel(x, y) == rectangle.colour)
+    {
         return Err("a pixel outside the rectangle was drawn");
     }
     Ok(())

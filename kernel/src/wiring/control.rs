@@ -63,15 +63,22 @@ impl Control {
         failure: Option<&str>,
     ) -> Result<Self, XenstoreError> {
         store.write(NONE, &node("version"), env!("CARGO_PKG_VERSION").as_bytes())?;
-        let mut control = Self { store, next_look: 0 };
+        let mut control = Self {
+            store,
+            next_look: 0,
+        };
         control.publish(machine)?;
-        control.store.write(NONE, &node("reason"), failure.unwrap_or("").as_bytes())?;
+        control
+            .store
+            .write(NONE, &node("reason"), failure.unwrap_or("").as_bytes())?;
         let state = if failure.is_some() { "failed" } else { "ready" };
         if failure.is_none() {
             control.store.mkdir(NONE, VGPUS)?;
             control.store.watch(VGPUS, TOKEN)?;
         }
-        control.store.write(NONE, &node("state"), state.as_bytes())?;
+        control
+            .store
+            .write(NONE, &node("state"), state.as_bytes())?;
         info!("xenstore: {state}");
         Ok(control)
     }
@@ -136,19 +143,19 @@ impl Control {
             other => Answer::Refused(format!("command: \"{}\" is unknown", other.escape_debug())),
         };
         let (state, reason) = answer.parts();
-        info!("{domain} {command}: {state}{}{reason}", if reason.is_empty() { "" } else { ": " });
+        info!(
+            "{domain} {command}: {state}{}{reason}",
+            if reason.is_empty() { "" } else { ": " }
+        );
         self.answer(domain, state, reason)?;
         self.publish(machine)
     }
 
-    fn answer(
-        &mut self,
-        domain: DomainId,
-        state: &str,
-        reason: &str,
-    ) -> Result<(), XenstoreError> {
-        self.store.write(NONE, &vgpu_node(domain, "reason"), reason.as_bytes())?;
-        self.store.write(NONE, &vgpu_node(domain, "state"), state.as_bytes())
+    fn answer(&mut self, domain: DomainId, state: &str, reason: &str) -> Result<(), XenstoreError> {
+        self.store
+            .write(NONE, &vgpu_node(domain, "reason"), reason.as_bytes())?;
+        self.store
+            .write(NONE, &vgpu_node(domain, "state"), state.as_bytes())
     }
 
     /// The sizes asked for, or which node is wrong.
@@ -157,7 +164,9 @@ impl Control {
         let names = ["low-gm", "high-gm", "fences", "weight"];
         for (number, name) in numbers.iter_mut().zip(names) {
             let value = self.value(domain, name)?;
-            let digits = value.as_deref().filter(|v| v.bytes().all(|byte| byte.is_ascii_digit()));
+            let digits = value
+                .as_deref()
+                .filter(|v| v.bytes().all(|byte| byte.is_ascii_digit()));
             match digits.and_then(|value| value.parse().ok()) {
                 Some(parsed) => *number = parsed,
                 None => return Ok(Err(format!("{name}: missing, or not a number"))),
@@ -168,10 +177,18 @@ impl Control {
             None | Some("none") => {}
             Some(other) => {
                 let other = other.escape_debug();
-                return Ok(Err(format!("display: \"{other}\" is not supported, only \"none\"")));
+                return Ok(Err(format!(
+                    "display: \"{other}\" is not supported, only \"none\""
+                )));
             }
         }
-        Ok(Ok(VgpuConfig { low_mib, high_mib, fences, weight, display: Display::None }))
+        Ok(Ok(VgpuConfig {
+            low_mib,
+            high_mib,
+            fences,
+            weight,
+            display: Display::None,
+        }))
     }
 
     /// A node of a guest's directory; `None` if it is not there. Values that are too long or no
@@ -190,9 +207,14 @@ impl Control {
     /// What is left to give, for `gpuctl` and people.
     fn publish(&mut self, machine: &Machine) -> Result<(), XenstoreError> {
         let (low, high, fences) = machine.host().free();
-        let numbers = [("free-low-gm", low), ("free-high-gm", high), ("free-fences", fences)];
+        let numbers = [
+            ("free-low-gm", low),
+            ("free-high-gm", high),
+            ("free-fences", fences),
+        ];
         for (name, number) in numbers {
-            self.store.write(NONE, &node(name), format!("{number}").as_bytes())?;
+            self.store
+                .write(NONE, &node(name), format!("{number}").as_bytes())?;
         }
         Ok(())
     }
@@ -204,7 +226,12 @@ impl Control {
             return false;
         }
         self.next_look = now.saturating_add(LIFE_PERIOD);
-        let dead = machine.host().guests.guests.iter().find(|guest| !lives(guest, xen));
+        let dead = machine
+            .host()
+            .guests
+            .guests
+            .iter()
+            .find(|guest| !lives(guest, xen));
         let Some(domain) = dead.map(|guest| guest.domain()) else {
             return false;
         };
@@ -244,7 +271,11 @@ fn attach(machine: &mut Machine, xen: &Xen, domain: DomainId, config: VgpuConfig
         }
         Err(error) => return Answer::Refused(format!("{error}")),
     };
-    if let Err(mut guest) = services.guests.try_push(Box::new(guest)).map_err(|error| error.element()) {
+    if let Err(mut guest) = services
+        .guests
+        .try_push(Box::new(guest))
+        .map_err(|error| error.element())
+    {
         guest.close();
         return Answer::Refused("all vGPUs are in use".to_string());
     }
@@ -295,6 +326,9 @@ fn vgpu_node(domain: DomainId, name: &str) -> String {
 
 /// The guest whose `command` node a path names.
 fn command_of(path: &str) -> Option<DomainId> {
-    let (number, name) = path.strip_prefix(VGPUS)?.strip_prefix('/')?.split_once('/')?;
+    let (number, name) = path
+        .strip_prefix(VGPUS)?
+        .strip_prefix('/')?
+        .split_once('/')?;
     (name == "command").then(|| number.parse().ok().map(DomainId))?
 }

@@ -48,7 +48,13 @@ impl XenGuest {
             return Err(error);
         }
         let pins = PinTable::new(quota);
-        Ok(Self { server, pins, claimed: [None; 2], pair, protects: false })
+        Ok(Self {
+            server,
+            pins,
+            claimed: [None; 2],
+            pair,
+            protects: false,
+        })
     }
 
     /// The guest's number.
@@ -58,7 +64,9 @@ impl XenGuest {
 
     /// Makes `range` the claimed part of the guest's address space for `window`.
     pub fn claim(&mut self, window: Window, range: Option<(u64, u64)>) -> Result<(), PageError> {
-        let Self { server, claimed, .. } = self;
+        let Self {
+            server, claimed, ..
+        } = self;
         let Some(place) = claimed.get_mut(window as usize) else {
             return Ok(());
         };
@@ -83,7 +91,9 @@ impl XenGuest {
     pub fn write_protect(&mut self, frame: GuestFrame, on: bool) -> Result<(), PageError> {
         let model = self.server.model();
         if on && !self.protects {
-            model.claim_write_protection(self.server.id()).map_err(refused)?;
+            model
+                .claim_write_protection(self.server.id())
+                .map_err(refused)?;
             self.protects = true;
         }
         let kind = if on {
@@ -98,7 +108,10 @@ impl XenGuest {
     pub fn close(&mut self) {
         let domain = self.domain();
         if self.protects
-            && let Err(error) = self.server.model().release_write_protection(self.server.id())
+            && let Err(error) = self
+                .server
+                .model()
+                .release_write_protection(self.server.id())
         {
             // A dying guest refuses this; its pages go with it.
             log::debug!("{domain} xen: {error}");

@@ -38,29 +38,52 @@ struct PinWindow {
 impl DomainServices {
     /// Without Xen: loopback guests only.
     pub fn new() -> Self {
-        Self { loopback: Domains::default(), guests: ArrayVec::new(), window: None, allocated: 0 }
+        Self {
+            loopback: Domains::default(),
+            guests: ArrayVec::new(),
+            window: None,
+            allocated: 0,
+        }
     }
 
     /// With Xen, and `window` for pinned pages.
     pub fn with_xen(xen: HypercallPage, window: memory::Window) -> Self {
         let slots = u32::try_from(window.frames()).unwrap_or(u32::MAX);
-        let window = PinWindow { xen, window, free: (0..slots).rev().collect(), aperture: Aperture::new(xen) };
-        Self { window: Some(window), ..Self::new() }
+        let window = PinWindow {
+            xen,
+            window,
+            free: (0..slots).rev().collect(),
+            aperture: Aperture::new(xen),
+        };
+        Self {
+            window: Some(window),
+            ..Self::new()
+        }
     }
 
     /// The Xen guest with this number.
     pub fn guest_mut(&mut self, domain: DomainId) -> Option<&mut XenGuest> {
-        self.guests.iter_mut().find(|guest| guest.domain() == domain).map(|guest| &mut **guest)
+        self.guests
+            .iter_mut()
+            .find(|guest| guest.domain() == domain)
+            .map(|guest| &mut **guest)
     }
 
     /// Lets go of everything of a Xen guest; its vGPU is gone already.
     pub fn remove(&mut self, domain: DomainId) {
-        let Some(place) = self.guests.iter().position(|guest| guest.domain() == domain) else {
+        let Some(place) = self
+            .guests
+            .iter()
+            .position(|guest| guest.domain() == domain)
+        else {
             return;
         };
         let mut guest = self.guests.remove(place);
         if guest.pins.used() > 0 {
-            warn!("{domain} pins: {} left behind, taken back", guest.pins.used());
+            warn!(
+                "{domain} pins: {} left behind, taken back",
+                guest.pins.used()
+            );
         }
         if let Some(window) = &mut self.window {
             guest.pins.drain(|slot| window.unmap(slot));
@@ -86,7 +109,10 @@ impl PinWindow {
     /// Maps one frame of a guest; its slot.
     fn map(&mut self, domain: DomainId, frame: u64) -> Result<u32, PageError> {
         let slot = *self.free.last().ok_or(PageError::OutOfMemory)?;
-        let place = self.window.part(slot.into(), 1).ok_or(PageError::OutOfMemory)?;
+        let place = self
+            .window
+            .part(slot.into(), 1)
+            .ok_or(PageError::OutOfMemory)?;
         let mut results = [Ok(())];
         let guest = xen::DomainId(domain.0);
         memory::map_foreign(&self.xen, guest, &[frame], place, &mut results).map_err(|error| {
@@ -132,14 +158,19 @@ impl Guests for DomainServices {
         if let Some(domain) = self.loopback.get_mut(domain) {
             return domain.pin(frame);
         }
-        let guest = self.guests.iter_mut().find(|guest| guest.domain() == domain);
+        let guest = self
+            .guests
+            .iter_mut()
+            .find(|guest| guest.domain() == domain);
         let (Some(guest), Some(window)) = (guest, &mut self.window) else {
             return Err(PageError::Absent(frame));
         };
         match guest.pins.hold(frame.0) {
             Held::Again(slot) => Ok(window.page(slot)),
             Held::Beyond => Err(PageError::Absent(frame)),
-            Held::Full => Err(PageError::Quota { limit: guest.pins.quota() }),
+            Held::Full => Err(PageError::Quota {
+                limit: guest.pins.quota(),
+            }),
             Held::New => {
                 let slot = window.map(domain, frame.0)?;
                 guest.pins.insert(frame.0, slot);
@@ -152,7 +183,10 @@ impl Guests for DomainServices {
         if let Some(domain) = self.loopback.get_mut(domain) {
             return domain.unpin();
         }
-        let guest = self.guests.iter_mut().find(|guest| guest.domain() == domain);
+        let guest = self
+            .guests
+            .iter_mut()
+            .find(|guest| guest.domain() == domain);
         if let (Some(guest), Some(window)) = (guest, &mut self.window)
             && let Some(slot) = window.slot(page)
             && guest.pins.release(frame.0, slot)
@@ -164,7 +198,10 @@ impl Guests for DomainServices {
     fn allocate(&mut self, domain: Option<DomainId>) -> Result<DmaPage, PageError> {
         let frame = frames::allocate().ok_or(PageError::OutOfMemory)?;
         let page = DmaPage(frame.0);
-        pages::set_owner(page, domain.map_or(Owner::Host, |domain| Owner::HostFor(domain.0)));
+        pages::set_owner(
+            page,
+            domain.map_or(Owner::Host, |domain| Owner::HostFor(domain.0)),
+        );
         self.allocated += 1;
         Ok(page)
     }
@@ -200,7 +237,8 @@ impl Guests for DomainServices {
         window: Window,
         range: Option<(u64, u64)>,
     ) -> Result<(), PageError> {
-        self.guest_mut(domain).map_or(Ok(()), |guest| guest.claim(window, range))
+        self.guest_mut(domain)
+            .map_or(Ok(()), |guest| guest.claim(window, range))
     }
 
     fn write_protect(
@@ -226,16 +264,23 @@ impl Guests for DomainServices {
             return Err(PageError::Absent(at));
         };
         let change = if on { Change::Map } else { Change::Unmap };
-        let slice = Slice { first_gfn: at.0, first_mfn: first.0, frames: count };
-        window.aperture.change(xen::DomainId(domain.0), change, slice).map_err(|error| {
-            warn!("xen: {error}");
-            match error {
-                ApertureError::Refused(error) | ApertureError::Stopped { error, .. } => {
-                    PageError::Refused(error.errno.0)
+        let slice = Slice {
+            first_gfn: at.0,
+            first_mfn: first.0,
+            frames: count,
+        };
+        window
+            .aperture
+            .change(xen::DomainId(domain.0), change, slice)
+            .map_err(|error| {
+                warn!("xen: {error}");
+                match error {
+                    ApertureError::Refused(error) | ApertureError::Stopped { error, .. } => {
+                        PageError::Refused(error.errno.0)
+                    }
+                    ApertureError::Nonsense { .. } => PageError::Refused(Errno::EINVAL.0),
                 }
-                ApertureError::Nonsense { .. } => PageError::Refused(Errno::EINVAL.0),
-            }
-        })
+            })
     }
 
     fn pins(&self, domain: DomainId) -> u32 {

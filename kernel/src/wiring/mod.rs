@@ -21,11 +21,11 @@ pub mod xen;
 use alloc::format;
 use alloc::string::String;
 
+use ::xen::Version;
 use boot::{Config, MemoryMap};
 use gpu::model::Model;
 use log::{error, info};
 use mediator::{Clock, Mediator};
-use ::xen::Version;
 
 use crate::events::Service;
 use crate::loopback::Players;
@@ -70,7 +70,9 @@ pub fn start(found: Option<Found>, map: &MemoryMap, config: &Config) -> Service 
             None
         }
     });
-    let pins = xen.as_ref().and_then(|xen| Some((xen.page, xen.pin_window()?)));
+    let pins = xen
+        .as_ref()
+        .and_then(|xen| Some((xen.page, xen.pin_window()?)));
     let services = match pins {
         Some((page, window)) => {
             pages::init(frames as usize, window.first(), window.frames() as usize);
@@ -93,7 +95,12 @@ pub fn start(found: Option<Found>, map: &MemoryMap, config: &Config) -> Service 
             .ok()
     });
     let players = Players::start(&mut machine, config.loopback);
-    Service { machine, xen, control, players }
+    Service {
+        machine,
+        xen,
+        control,
+        players,
+    }
 }
 
 /// Entries that map one MiB.

@@ -9,7 +9,10 @@
 //! frame 0 ............ top of RAM ........ window ........ window + slots
 //!       owner per frame (mostly nobody)     owner per slot (nobody | guest)
 //! ```
-#![expect(unsafe_code, reason = "copies between the image and pages that guests and the GPU share")]
+#![expect(
+    unsafe_code,
+    reason = "copies between the image and pages that guests and the GPU share"
+)]
 
 use alloc::boxed::Box;
 use core::ptr;

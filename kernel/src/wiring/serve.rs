@@ -91,10 +91,22 @@ fn elements(machine: &mut Machine, domain: DomainId, request: &Request) -> u64 {
         let size = request.size;
         last = match request.direction {
             Direction::Read => {
-                let value = machine.access(domain, Access { space, size, write: None });
+                let value = machine.access(
+                    domain,
+                    Access {
+                        space,
+                        size,
+                        write: None,
+                    },
+                );
                 if request.data_is_pointer {
                     let bytes = value.to_le_bytes();
-                    copy_in(machine, domain, element.data, bytes.get(..size.into()).unwrap_or(&[]));
+                    copy_in(
+                        machine,
+                        domain,
+                        element.data,
+                        bytes.get(..size.into()).unwrap_or(&[]),
+                    );
                 }
                 value
             }
@@ -104,7 +116,14 @@ fn elements(machine: &mut Machine, domain: DomainId, request: &Request) -> u64 {
                 } else {
                     element.data
                 };
-                machine.access(domain, Access { space, size, write: Some(value) })
+                machine.access(
+                    domain,
+                    Access {
+                        space,
+                        size,
+                        write: Some(value),
+                    },
+                )
             }
         };
     }
@@ -123,12 +142,18 @@ fn space(request: &Request, element: Element) -> Option<Space> {
 fn copy_out(machine: &mut Machine, domain: DomainId, address: u64, size: u8) -> u64 {
     let mut bytes = [0xff; 8];
     let wanted = bytes.get_mut(..size.into()).unwrap_or(&mut []);
-    each_page(machine, domain, address, wanted.len(), |guests, place, range| {
-        if let Some(part) = wanted.get_mut(range) {
-            // A page that vanished leaves all-ones.
-            let _ = guests.read(place, part);
-        }
-    });
+    each_page(
+        machine,
+        domain,
+        address,
+        wanted.len(),
+        |guests, place, range| {
+            if let Some(part) = wanted.get_mut(range) {
+                // A page that vanished leaves all-ones.
+                let _ = guests.read(place, part);
+            }
+        },
+    );
     let mut value = [0; 8];
     for (to, from) in value.iter_mut().zip(bytes).take(size.into()) {
         *to = from;
@@ -138,12 +163,18 @@ fn copy_out(machine: &mut Machine, domain: DomainId, address: u64, size: u8) -> 
 
 /// Writes a value to guest memory; dropped where there is none.
 fn copy_in(machine: &mut Machine, domain: DomainId, address: u64, bytes: &[u8]) {
-    each_page(machine, domain, address, bytes.len(), |guests, place, range| {
-        if let Some(part) = bytes.get(range) {
-            // A page that vanished takes nothing.
-            let _ = guests.write(place, part);
-        }
-    });
+    each_page(
+        machine,
+        domain,
+        address,
+        bytes.len(),
+        |guests, place, range| {
+            if let Some(part) = bytes.get(range) {
+                // A page that vanished takes nothing.
+                let _ = guests.write(place, part);
+            }
+        },
+    );
 }
 
 /// Splits `length` bytes at a guest-physical address by pages, each pinned while it is used.
@@ -168,9 +199,12 @@ fn each_page(
                 act(guests, page.at(at % PAGE_SIZE), done..done + part);
                 guests.unpin(domain, frame, page);
             }
-            Err(error) => {
-                console::report(Level::Warn, domain.0, "ioreq", format_args!("string access: {error}"))
-            },
+            Err(error) => console::report(
+                Level::Warn,
+                domain.0,
+                "ioreq",
+                format_args!("string access: {error}"),
+            ),
         }
         done += part;
     }

@@ -5,7 +5,10 @@
 //! ```
 //! Everything lies above RAM, where nothing of ours is; console and Xenstore pages are where the
 //! toolstack put them.
-#![expect(unsafe_code, reason = "vouching for address space that holds nothing of Rust's")]
+#![expect(
+    unsafe_code,
+    reason = "vouching for address space that holds nothing of Rust's"
+)]
 
 use alloc::boxed::Box;
 use arrayvec::ArrayVec;
@@ -157,7 +160,10 @@ impl Xen {
 
     /// Frames for the IOREQ server pages of guest number `pair`.
     pub fn server_pages(&self, pair: usize) -> Option<Window> {
-        self.windows.part(SERVER_PAGES + pair as u64 * xen::ioreq::FRAMES, xen::ioreq::FRAMES)
+        self.windows.part(
+            SERVER_PAGES + pair as u64 * xen::ioreq::FRAMES,
+            xen::ioreq::FRAMES,
+        )
     }
 
     /// Frames for pinned pages.
@@ -181,7 +187,11 @@ impl Xen {
         }
         // Ports beyond what one call takes are looked at every millisecond.
         let soon = time::now().saturating_add(1_000_000);
-        let deadline = if left_out { deadline.min(soon) } else { deadline };
+        let deadline = if left_out {
+            deadline.min(soon)
+        } else {
+            deadline
+        };
         if let Err(error) = scheduling::poll(&self.page, &all, Some(time::to_xen(deadline))) {
             warn!("xen: {error}");
             scheduling::yield_now(&self.page);
@@ -235,7 +245,10 @@ const NO_ROOM: MemoryError = MemoryError::DoesNotFit { asked: 1, room: 0 };
 fn window(first: Frame, frames: u64) -> Result<Window, MemoryError> {
     paging::map_window(first, frames).map_err(|error| {
         warn!("page tables: {error}");
-        MemoryError::DoesNotFit { asked: frames, room: 0 }
+        MemoryError::DoesNotFit {
+            asked: frames,
+            room: 0,
+        }
     })?;
     // SAFETY: above RAM, or a page that the toolstack reserved for sharing: paging::map_window
     // refuses the image, and the frame allocator never had these frames.

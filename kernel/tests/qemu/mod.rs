@@ -111,7 +111,7 @@ impl Machine {
             while let Ok(length @ 1..) = output.read(&mut chunk) {
                 log.extend_from_slice(&chunk[..length]);
                 // The last line of the bring-up: from now on somebody listens.
-                if String::from_utf8_lossy(&log).contains("heap: ")
+                if String::from_utf8_lossy(&log).contains("software GPU")
                     && let Some(typed) = typed.take()
                 {
                     // Fails if the image left already, which the log then shows.
