@@ -1,5 +1,5 @@
 # The test bed itself: xl works, the image starts as a PVH domain, an HVM Linux guest reaches userland.
-# stages: xen flask
+# stages: xen
 # timeout: 180
 # checks: 6
 

@@ -18,8 +18,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Everything before the first scenario, and the printing of logs, on a slow machine.
+/// Everything before the first scenario, on a slow machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
+/// What each scenario may take beyond its own limit: its logs are printed, its domains destroyed.
+const AFTERWARDS: Duration = Duration::from_secs(60);
 
 /// How a chain is run.
 #[derive(Debug, Clone, Copy)]
@@ -83,10 +85,10 @@ pub fn run(
             .arg(format!("file={file},format=raw,if=virtio,{mode}"));
     }
 
-    let limit = BOOT_LIMIT + scenarios.iter().map(|one| one.timeout).sum::<Duration>();
+    let all: Duration = scenarios.iter().map(|one| one.timeout + AFTERWARDS).sum();
     let mut report = Report::default();
     let serial = folder.join("serial.log");
-    let ending = machine::run(&mut qemu, &serial, limit, |line| {
+    let ending = machine::run(&mut qemu, &serial, BOOT_LIMIT, |line| {
         let was_in_file = report.is_in_file();
         let check = report.line(line).cloned();
         // The consoles were shown as they grew; the files are for later.
@@ -96,6 +98,9 @@ pub fn run(
         if let Some(check) = check.filter(|_| !options.live) {
             show(&check.name, check.failure.as_deref());
         }
+        // dom0-init says so before the first scenario.
+        let is_up = line.starts_with("T ") && line.trim_end().ends_with(" xl is usable");
+        is_up.then_some(all)
     })?;
     for end in report.judge(scenarios) {
         show(&end.name, end.failure.as_deref());

@@ -54,12 +54,13 @@ pub fn qemu() -> Outcome<Command> {
     Ok(qemu)
 }
 
-/// Runs it; every line of its serial port goes to `log`, and to `on_line` without noise.
+/// Runs it for at most `limit`; every line of its serial port goes to `log` and to `on_line`, which
+/// may set a new limit from then on.
 pub fn run(
     command: &mut Command,
     log: &Path,
     limit: Duration,
-    mut on_line: impl FnMut(&str),
+    mut on_line: impl FnMut(&str) -> Option<Duration>,
 ) -> Outcome<Ending> {
     let started = Instant::now();
     let mut file = File::create(log).at("create", log)?;
@@ -86,7 +87,7 @@ pub fn run(
             }
         }
     });
-    let deadline = started + limit;
+    let mut deadline = started + limit;
     let status = loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match lines.recv_timeout(left) {
@@ -94,7 +95,9 @@ pub fn run(
                 let text = String::from_utf8_lossy(&line);
                 file.write_all(text.replace('\r', "").as_bytes())
                     .at("write", log)?;
-                on_line(&text);
+                if let Some(limit) = on_line(&text) {
+                    deadline = Instant::now() + limit;
+                }
             }
             Err(RecvTimeoutError::Disconnected) => break Some(wait(&mut child)?),
             Err(RecvTimeoutError::Timeout) => {
@@ -142,7 +145,8 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let ending = run(&mut command, &log, limit, |line| {
-            lines.push(line.to_owned())
+            lines.push(line.to_owned());
+            line.starts_with("more").then_some(Duration::from_secs(60))
         })
         .expect("sh runs");
         let text = std::fs::read_to_string(&log).expect("log");
@@ -160,6 +164,14 @@ mod tests {
         assert_eq!(log, "one\ntwooops\n");
         ending.expect(SUCCESS).expect("status 33");
         assert!(ending.expect(35).is_err());
+    }
+
+    #[test]
+    fn a_line_may_give_it_more_time() {
+        let script = "echo more; sleep 0.5; echo end; exit 33";
+        let (ending, _, log) = shell(script, Duration::from_millis(400));
+        assert_eq!(log, "more\nend\n");
+        ending.expect(SUCCESS).expect("status 33");
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 use super::archive;
 use super::archive::Archive;
-use super::resolved::RECIPE;
 use super::resolved::Resolved;
 use crate::cache::Product;
 use crate::command;
@@ -14,8 +13,13 @@ use crate::failure::At;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+
+/// Raise it when something below changes what is built.
+const RECIPE: &str = "2";
 
 /// apt adds what these depend on.
 pub const PACKAGES: &[&str] = &[
@@ -77,6 +81,7 @@ pub fn build(archive: &Archive, resolved: &Resolved, folder: &Path, log: &Path) 
         ));
     }
     complete(&root)?;
+    drop_set_id_bits(&root)?;
 
     let busybox = root.join("usr/bin/busybox");
     fs::copy(&busybox, folder.join("busybox")).at("copy", &busybox)?;
@@ -89,6 +94,23 @@ pub fn build(archive: &Archive, resolved: &Resolved, folder: &Path, log: &Path) 
         .arg(IMAGE_SIZE);
     command::run(&mut image, log)?;
     fs::remove_dir_all(&root).at("remove", &root)
+}
+
+/// The files belong to whoever built the image: as set-user-ID programs of theirs, mount and its like
+/// would refuse to work for root.
+fn drop_set_id_bits(folder: &Path) -> Outcome<()> {
+    for entry in fs::read_dir(folder).at("read", folder)? {
+        let path = entry.at("read", folder)?.path();
+        // Does not follow links: they may lead out of the tree.
+        let metadata = fs::symlink_metadata(&path).at("read", &path)?;
+        if metadata.is_dir() {
+            drop_set_id_bits(&path)?;
+        } else if metadata.is_file() && metadata.permissions().mode() & 0o6000 != 0 {
+            let mode = metadata.permissions().mode() & 0o777;
+            fs::set_permissions(&path, Permissions::from_mode(mode)).at("change", &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the packages' scripts would have done.
@@ -135,4 +157,27 @@ fn complete(root: &Path) -> Outcome<()> {
         fs::create_dir_all(&path).at("create", &path)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_user_id_programs_lose_the_bit_and_links_are_not_followed() {
+        let name = format!("xtask-dom0-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let inside = folder.join("root/usr/bin");
+        fs::create_dir_all(&inside).expect("temporary folder");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+        let (mount, outside) = (inside.join("mount"), folder.join("outside"));
+        for path in [&mount, &outside] {
+            fs::write(path, "").expect("write");
+            fs::set_permissions(path, Permissions::from_mode(0o4755)).expect("set");
+        }
+        symlink(&outside, inside.join("link")).expect("link");
+        drop_set_id_bits(&folder.join("root")).expect("walk");
+        assert_eq!((mode(&mount), mode(&outside)), (0o755, 0o4755));
+        fs::remove_dir_all(&folder).expect("remove");
+    }
 }

@@ -9,8 +9,8 @@ use crate::failure::Outcome;
 use std::fs;
 use std::path::Path;
 
-/// Part of every product's key. Raise it when a recipe changes, and everything is built anew.
-pub const RECIPE: &str = "1";
+/// The format of the file; and which packages are asked for, as far as that is decided here.
+const FORMAT: &str = "2";
 
 /// What the archive offered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,7 +65,7 @@ impl Resolved {
         format!("xen {}, {}", self.xen, self.kernel)
     }
 
-    /// What `write` kept, if it was made by the same recipe.
+    /// What `write` kept, if it is of this format.
     pub fn read(cache: &Path) -> Option<Self> {
         Self::parse(&fs::read_to_string(cache.join("resolved")).ok()?)
     }
@@ -79,7 +79,7 @@ impl Resolved {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("recipe {RECIPE}\nxen {}\n", self.xen);
+        let mut text = format!("format {FORMAT}\nxen {}\n", self.xen);
         if let Some(file) = &self.source {
             text += &format!("source {} {} {}\n", file.uri, file.name, file.hash);
         }
@@ -92,11 +92,11 @@ impl Resolved {
 
     fn parse(text: &str) -> Option<Self> {
         let mut resolved = Self::default();
-        let mut same_recipe = false;
+        let mut same_format = false;
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
-                ["recipe", recipe] => same_recipe = *recipe == RECIPE,
+                ["format", format] => same_format = *format == FORMAT,
                 ["xen", version] => resolved.xen = (*version).to_owned(),
                 ["source", uri, name, hash] => {
                     resolved.source = Some(SourceFile {
@@ -113,7 +113,7 @@ impl Resolved {
                 _ => return None,
             }
         }
-        let complete = same_recipe
+        let complete = same_format
             && !resolved.xen.is_empty()
             && !resolved.kernel.is_empty()
             && !resolved.dom0.is_empty();
@@ -163,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn another_recipe_a_cut_file_or_noise_is_not_taken() {
+    fn another_format_a_cut_file_or_noise_is_not_taken() {
         let text = example().text();
-        assert_eq!(Resolved::parse(&text.replace("recipe 1", "recipe 0")), None);
-        assert_eq!(Resolved::parse("recipe 1\nxen 4.20\n"), None);
+        assert_eq!(Resolved::parse(&text.replace("format 2", "format 1")), None);
+        assert_eq!(Resolved::parse("format 2\nxen 4.20\n"), None);
         assert_eq!(Resolved::parse(&(text + "noise\n")), None);
         assert_eq!(Resolved::parse(""), None);
     }

@@ -43,7 +43,7 @@ pub fn qemu(folder: &Path) -> Outcome<Summary> {
     let mut machine = plain_machine(&image, "loopback=2 exit")?;
     machine.args(["-serial", "stdio"]);
     let serial = folder.join("serial.log");
-    let ending = machine::run(&mut machine, &serial, LIMIT, |_| {})?;
+    let ending = machine::run(&mut machine, &serial, LIMIT, |_| None)?;
     ending.expect(machine::SUCCESS)?;
 
     // The kernel's own tests boot the image of the dev profile, and make it fail on purpose.
@@ -79,7 +79,7 @@ pub fn dom0(folder: &Path) -> Outcome<Summary> {
         ])
         .args(["-initrd", &format!("{image} scenario=dom0 exit")]);
     let serial = folder.join("serial.log");
-    let ending = machine::run(&mut qemu, &serial, LIMIT, |_| {})?;
+    let ending = machine::run(&mut qemu, &serial, LIMIT, |_| None)?;
     ending.expect(machine::SUCCESS)?;
     Ok(Summary::note("Debian's Xen"))
 }
