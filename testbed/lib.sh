@@ -82,14 +82,15 @@ destroy_all() {
     rm -f /var/log/xen/guest-*.log /var/log/xen/qemu-dm-*.log* /var/log/xen/xl-*.log*
 }
 
-# start_service [SECLABEL]: creates the service domain and waits until it serves. Sets $service.
+# start_service [SECLABEL]: creates the service domain and waits until it serves. Sets $service, its
+# number, and $gpu, its directory in Xenstore. Not for `check`, which would lose both.
 start_service() {
     sed -e 's#^kernel .*#kernel = "/payload/image"#' /payload/service-domain.cfg > /tmp/service.cfg
     [ -z "$1" ] || echo "seclabel = \"$1\"" >> /tmp/service.cfg
-    xl create /tmp/service.cfg || return 1
+    check service-created xl create /tmp/service.cfg || return 1
     service=$(xl domid gpu-service)
     gpu="/local/domain/$service/data/gpu"
-    wait_for 30 service_says ready
+    check service-serves wait_for 60 service_says ready && stamp "service domain serves"
 }
 service_says() { [ "$(xenstore-read "$gpu/state")" = "$1" ]; }
 

@@ -6,7 +6,7 @@
 gpuctl=/payload/gpuctl
 sizes=(--low-gm 16 --high-gm 64)
 
-check service-created start_service && stamp "service domain serves"
+start_service || return 1
 before=$(resources)
 echo "before: $before"
 check list-empty says 'no vGPUs' $gpuctl list

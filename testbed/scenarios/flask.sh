@@ -6,7 +6,7 @@
 gpuctl=/payload/gpuctl
 sizes=(--low-gm 16 --high-gm 64)
 
-check service-created start_service system_u:system_r:gpusvc_t && stamp "service domain serves"
+start_service system_u:system_r:gpusvc_t || return 1
 before=$(resources)
 echo "before: $before"
 
