@@ -1,16 +1,25 @@
 //! Which versions of Debian's packages the test bed is made of.
 
+use super::archive;
 use super::archive::Archive;
 use super::archive::SourceFile;
 use super::dom0;
 use super::hypervisor;
+use crate::cache::hash;
 use crate::failure::At;
 use crate::failure::Outcome;
 use std::fs;
 use std::path::Path;
 
-/// The format of the file; and which packages are asked for, as far as that is decided here.
+/// Raise it when the file's format or the way of choosing changes.
 const FORMAT: &str = "2";
+
+/// A file is used only by those who would ask for the same packages in the same way.
+fn format() -> String {
+    let packages = dom0::PACKAGES.join(" ");
+    let inputs = [FORMAT, archive::SUITE, hypervisor::PACKAGE, &packages];
+    format!("{:016x}", hash(&inputs.map(str::as_bytes)))
+}
 
 /// What the archive offered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -79,7 +88,7 @@ impl Resolved {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("format {FORMAT}\nxen {}\n", self.xen);
+        let mut text = format!("format {}\nxen {}\n", format(), self.xen);
         if let Some(file) = &self.source {
             text += &format!("source {} {} {}\n", file.uri, file.name, file.hash);
         }
@@ -96,7 +105,7 @@ impl Resolved {
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
-                ["format", format] => same_format = *format == FORMAT,
+                ["format", format] => same_format = *format == self::format(),
                 ["xen", version] => resolved.xen = (*version).to_owned(),
                 ["source", uri, name, hash] => {
                     resolved.source = Some(SourceFile {
@@ -165,8 +174,11 @@ mod tests {
     #[test]
     fn another_format_a_cut_file_or_noise_is_not_taken() {
         let text = example().text();
-        assert_eq!(Resolved::parse(&text.replace("format 2", "format 1")), None);
-        assert_eq!(Resolved::parse("format 2\nxen 4.20\n"), None);
+        assert_eq!(Resolved::parse(&text.replace("format ", "format 0")), None);
+        assert_eq!(
+            Resolved::parse(&format!("format {}\nxen 4.20\n", format())),
+            None
+        );
         assert_eq!(Resolved::parse(&(text + "noise\n")), None);
         assert_eq!(Resolved::parse(""), None);
     }
