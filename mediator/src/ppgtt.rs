@@ -118,7 +118,9 @@ impl PpgttSpace {
                 .map_err(|_| PageError::OutOfMemory)?;
             buffer.resize(ENTRIES, 0);
         }
-        self.retired.try_reserve_exact(RETIRED).map_err(|_| PageError::OutOfMemory)
+        self.retired
+            .try_reserve_exact(RETIRED)
+            .map_err(|_| PageError::OutOfMemory)
     }
 
     /// The shadow of the four-level PPGTT whose PML4 the guest has at `frame`, as its tables are
@@ -138,7 +140,10 @@ impl PpgttSpace {
         let stamp = self.stamp;
         let table = self.pool.get_mut(place).ok_or(Trouble::Root(frame))?;
         table.used = stamp;
-        Ok(Root { page: table.shadow, place })
+        Ok(Root {
+            page: table.shadow,
+            place,
+        })
     }
 
     /// Work on `engine` uses this root from now on.

@@ -46,13 +46,6 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Nobody waits.
-    pub const fn new() -> Self {
-        Self {
-            waiting: ArrayVec::new_const(),
-        }
-    }
-
     /// Work of `domain` is ready.
     pub fn push(&mut self, domain: DomainId, now: u64) {
         if !self.waiting.iter().any(|waiting| waiting.domain == domain) {
@@ -74,11 +67,6 @@ impl Queue {
     pub fn remove(&mut self, domain: DomainId) {
         self.waiting.retain(|waiting| waiting.domain != domain);
     }
-
-    /// How many wait.
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
 }
 
 #[cfg(test)]
@@ -88,11 +76,11 @@ mod tests {
 
     #[test]
     fn a_domain_waits_once_and_keeps_its_place() {
-        let mut queue = Queue::new();
+        let mut queue = Queue::default();
         for (domain, now) in [(1, 10), (2, 20), (1, 30)] {
             queue.push(DomainId(domain), now);
         }
-        assert_eq!(queue.len(), 2);
+        assert_eq!(queue.waiting.len(), 2);
         let next = queue.next(&mut RoundRobin, Engine::Rcs, 40);
         assert_eq!(
             next,
@@ -115,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_position_out_of_range_is_the_oldest() {
-        let mut queue = Queue::new();
+        let mut queue = Queue::default();
         assert_eq!(queue.next(&mut Nonsense, Engine::Bcs, 0), None);
         queue.push(DomainId(5), 0);
         assert!(queue.next(&mut Nonsense, Engine::Bcs, 0).is_some());
@@ -126,7 +114,7 @@ mod tests {
         fn whoever_always_has_work_runs_as_often_as_the_others(
             guests in 1u16..16, rounds in 1usize..20,
         ) {
-            let mut queue = Queue::new();
+            let mut queue = Queue::default();
             (0..guests).for_each(|guest| queue.push(DomainId(guest), 0));
             let mut runs = vec![0usize; guests.into()];
             for now in 0..rounds * usize::from(guests) {

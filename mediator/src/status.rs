@@ -69,6 +69,7 @@ fn one(vgpu: &Vgpu, pins: u32, out: &mut dyn Write) -> Result {
         vgpu.gtt.mapped(),
         vgpu.gtt.deferred(),
     )?;
+    writeln!(out, "  ppgtt    {} shadow tables", vgpu.ppgtts.tables())?;
     writeln!(
         out,
         "  accesses {} config, {} + {} registers, {} GTT, {} aperture",

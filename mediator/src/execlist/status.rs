@@ -84,7 +84,7 @@ impl StatusBuffer {
     /// One dword of the entries, by its place in the register block.
     pub fn dword(&self, index: usize) -> u32 {
         match self.entries.get(index / 2) {
-            Some(entry) if index % 2 == 0 => *entry as u32,
+            Some(entry) if index.is_multiple_of(2) => *entry as u32,
             Some(entry) => (*entry >> 32) as u32,
             None => 0,
         }

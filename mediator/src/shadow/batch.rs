@@ -172,7 +172,7 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
             let at = copied.at + inside as usize / 4;
             if (copied.start.global, copied.start.level) == (start.global, start.level)
                 && inside < copied.dwords as u64 * 4
-                && inside % 4 == 0
+                && inside.is_multiple_of(4)
                 && self.is_start(at)
             {
                 return Ok(self.address_of(at));
@@ -188,7 +188,7 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
         privilege: Privilege,
         alignment: usize,
     ) -> Result<GraphicsAddress, Failure> {
-        if start.address.0 % 4 != 0 {
+        if !start.address.0.is_multiple_of(4) {
             return Err(Refusal::Unreadable(start.address).into());
         }
         let base = self.used.next_multiple_of(alignment);

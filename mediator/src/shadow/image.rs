@@ -14,7 +14,7 @@ use gpu::spec::engine::masked;
 use gpu::{DmaPage, Engine, GraphicsAddress, PAGE_SIZE};
 
 use super::Refusal;
-use super::layout::{BATCH_END, END, Field, field, groups};
+use super::layout::{BATCH_END, END, ENGINE_STATE, Field, field, groups};
 use crate::GuestFrame;
 use crate::partition::Slice;
 
@@ -150,7 +150,7 @@ pub fn parse(engine: Engine, state: &[u32], slice: &Slice) -> Result<Image, Refu
     let size = (control & 0x001f_f000) + PAGE_SIZE as u32;
     let start = value(state, RING_START);
     let ring_start = GraphicsAddress(start.into());
-    if start % PAGE_SIZE as u32 != 0 || !slice.contains(ring_start, size.into()) {
+    if !start.is_multiple_of(PAGE_SIZE as u32) || !slice.contains(ring_start, size.into()) {
         return Err(Refusal::Ring {
             what: "START outside the guest's graphics memory",
             value: start,
@@ -205,12 +205,15 @@ pub struct Ours {
     pub indirect_offset: u32,
     /// Our copy of the per-context batch.
     pub per_context: Option<GraphicsAddress>,
-    /// First run.
+    /// First run: the guest's copy holds no engine state yet.
     pub inhibit: bool,
 }
 
 /// Writes the first [`END`] dwords of a shadow's page 1: our fields, and the context's own state
 /// as `state` has it. The rest of `out` is cleared.
+///
+/// Restore is never inhibited on the hardware: the engine would keep the registers of whoever ran
+/// before. A first run starts from zeros instead.
 pub fn rebuild(engine: Engine, state: &[u32], ours: &Ours, out: &mut [u32]) {
     out.fill(0);
     let mut set = |at: usize, value: u32| {
@@ -223,6 +226,7 @@ pub fn rebuild(engine: Engine, state: &[u32], ours: &Ours, out: &mut [u32]) {
         for (at, register) in group.pairs() {
             set(at, engine.base() + u32::from(register));
             let own = match field(register) {
+                Field::State if ours.inhibit && group.at == ENGINE_STATE => 0,
                 Field::State => value(state, at + 1),
                 Field::Ours if register == MI_MODE => masked(STOP_RING, 0),
                 Field::Ours => 0,
@@ -232,11 +236,7 @@ pub fn rebuild(engine: Engine, state: &[u32], ours: &Ours, out: &mut [u32]) {
     }
     set(END, BATCH_END);
 
-    let inhibit = if ours.inhibit { RESTORE_INHIBIT } else { 0 };
-    set(
-        CONTEXT_CONTROL,
-        masked(CONTROL_BITS, NO_SYNCHRONOUS_SWITCH | inhibit),
-    );
+    set(CONTEXT_CONTROL, masked(CONTROL_BITS, NO_SYNCHRONOUS_SWITCH));
     set(RING_TAIL, ours.tail);
     set(RING_START, ours.ring.0 as u32);
     set(RING_CTL, (ours.ring_size - PAGE_SIZE as u32) | RING_ENABLE);
@@ -244,7 +244,7 @@ pub fn rebuild(engine: Engine, state: &[u32], ours: &Ours, out: &mut [u32]) {
     set(PDP0_UDW, (root >> 32) as u32);
     set(PDP0_LDW, root as u32);
     if let Some((at, bytes)) = ours.indirect {
-        set(INDIRECT_CONTEXT, at.0 as u32 | bytes / LINE);
+        set(INDIRECT_CONTEXT, at.0 as u32 | (bytes / LINE));
         set(INDIRECT_CONTEXT_OFFSET, ours.indirect_offset);
     }
     if let Some(at) = ours.per_context {

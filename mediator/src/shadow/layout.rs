@@ -77,8 +77,11 @@ const SOFTWARE: Group = Group {
     registers: &[0x200],
 };
 
+/// Where the group starts that RESTORE_INHIBIT leaves alone.
+pub const ENGINE_STATE: usize = 0x51;
+
 const STREAMER: Group = Group {
-    at: 0x51,
+    at: ENGINE_STATE,
     posted: true,
     registers: &[
         0x028, 0x09c, 0x0c0, 0x178, 0x17c, 0x358, 0x170, 0x150, 0x154, 0x158, 0x41c, 0x600, 0x604,

@@ -25,6 +25,8 @@ const BUDGET: u64 = 4_000_000_000;
 const EXECLIST_ENABLE: u32 = 1 << 15;
 /// MI_MODE bit 8.
 const STOP_RING: u32 = 1 << 8;
+/// EIR: unknown command, and address that leads nowhere.
+const ERRORS: u32 = 1 << 0 | 1 << 4;
 /// Status pointer that stands before entry 0.
 const BEFORE_FIRST: u32 = CSB_ENTRIES - 1;
 /// Register tables of an engine outside its block: MOCS.
@@ -226,8 +228,10 @@ pub fn reset<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, engine: Engi
         .for_each(|register| register.loaded = None);
 }
 
-/// Agrees with an engine on where its next status entry goes: entry 0.
+/// Agrees with an engine on where its next status entry goes, entry 0, and has it report errors.
 pub fn begin<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, engine: Engine) {
+    host.gpu.write(engine.base() + engine::EIR, !0);
+    host.gpu.write(engine.base() + engine::EMR, !ERRORS);
     let pointer = BEFORE_FIRST << 8 | BEFORE_FIRST;
     host.gpu.write(
         engine.base() + engine::CSB_POINTER,

@@ -55,7 +55,7 @@ fn a_sane_image_is_understood() {
         );
         assert_eq!(image.ring.head_register(), 0x0060_0040);
         assert_eq!(image.ring.pending(), 0x40);
-        assert_eq!(image.root, GuestFrame(0x1_2345_6));
+        assert_eq!(image.root, GuestFrame(0x12_3456));
         assert!(image.inhibit && image.indirect.is_none() && image.per_context.is_none());
     }
 }

@@ -1,0 +1,12 @@
+//! Submission, told whole: guests' drivers, the mediator and the software GPU in virtual time.
+
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "stories use a part of it")]
+mod common;
+mod driver;
+
+mod contract;
+mod draw;
+mod refused;
+mod release;
+mod reset;

@@ -1,0 +1,426 @@
+//! What a guest must not do hurts the context that does it, and nobody else.
+
+use gpu::spec::context;
+use gpu::spec::engine::{self, Engine};
+
+use crate::driver::{
+    BATCH_END, Context, Driver, Machine, batch, clean, load_register, machine, serve, settle, store,
+};
+
+/// A guest that goes on working while another one misbehaves.
+struct Bystander {
+    driver: Driver,
+    contexts: Vec<Context>,
+}
+
+impl Bystander {
+    fn new(machine: &mut Machine) -> Self {
+        let mut driver = Driver::new(machine, 2);
+        let contexts = Engine::ALL
+            .map(|engine| driver.context(machine, engine, 4))
+            .into();
+        Self { driver, contexts }
+    }
+
+    /// One request on each engine.
+    fn work(&mut self, machine: &mut Machine) {
+        for context in &mut self.contexts {
+            let engine = context.engine;
+            self.driver.request(machine, context, &[]);
+            self.driver.events(machine, engine);
+            self.driver.submit(machine, engine, context.descriptor(), 0);
+        }
+    }
+
+    fn done(&mut self, machine: &mut Machine) {
+        for engine in Engine::ALL {
+            self.driver.all_done(machine, engine);
+        }
+    }
+}
+
+/// Runs `offend` on a fresh context; sees the error, the reset, and that work goes on.
+fn offence(
+    name: &str,
+    engine: Engine,
+    offend: impl FnOnce(&mut Machine, &mut Driver, &mut Context) -> u64,
+) {
+    let mut machine = machine();
+    let mut driver = Driver::new(&mut machine, 1);
+    let mut bystander = Bystander::new(&mut machine);
+    let mut context = driver.context(&mut machine, engine, 2);
+    let descriptor = offend(&mut machine, &mut driver, &mut context);
+    bystander.work(&mut machine);
+    driver.submit(&mut machine, engine, descriptor, 0);
+    settle(&mut machine);
+    bystander.done(&mut machine);
+
+    let seen = driver.events(&mut machine, engine);
+    assert_eq!(
+        seen,
+        [(0x1, (descriptor >> 32) as u32)],
+        "{name}: it starts and never completes"
+    );
+    assert_eq!(
+        driver.arrived(&mut machine, engine),
+        0,
+        "{name}: no breadcrumb"
+    );
+    let (bank, shift) = engine.interrupt_slot();
+    let identity = machine.read(driver.domain, 0x44308 + 0x10 * bank as u32);
+    assert_ne!(
+        identity >> shift & engine::INTERRUPT_ERROR,
+        0,
+        "{name}: error interrupt"
+    );
+    let eir = machine.read(driver.domain, engine.base() + engine::EIR);
+    assert_eq!(eir, 1, "{name}: instruction error");
+    let counters = *machine.vgpu(driver.domain).counters();
+    assert_eq!((counters.refused, counters.completions), (1, 0), "{name}");
+    assert_eq!(machine.vgpu(bystander.driver.domain).counters().refused, 0);
+
+    // Its reset is ordinary traffic; the next context of the same guest runs.
+    bystander.work(&mut machine);
+    driver.reset(&mut machine, engine);
+    assert_eq!(machine.read(driver.domain, engine.base() + engine::EIR), 0);
+    let mut good = driver.context(&mut machine, engine, 1);
+    driver.request(&mut machine, &mut good, &[]);
+    driver.submit(&mut machine, engine, good.descriptor(), 0);
+    settle(&mut machine);
+    driver.all_done(&mut machine, engine);
+    bystander.done(&mut machine);
+    clean(&machine);
+}
+
+/// Commands in the ring.
+fn in_ring(name: &str, engine: Engine, commands: &[u32]) {
+    offence(name, engine, |machine, driver, context| {
+        driver.request(machine, context, commands);
+        context.descriptor()
+    });
+}
+
+/// Commands in a batch.
+fn in_batch(name: &str, engine: Engine, global: bool, commands: &[u32]) {
+    offence(name, engine, |machine, driver, context| {
+        let (frame, in_global) = driver.allocate(machine, 1);
+        let in_process = driver.map(machine, frame, 1);
+        driver.store(
+            machine,
+            frame * 4096 + 8,
+            &[commands, &[BATCH_END]].concat(),
+        );
+        let at = if global { in_global } else { in_process };
+        driver.request(machine, context, &batch(global, at + 8));
+        context.descriptor()
+    });
+}
+
+/// Values in the image.
+fn in_image(name: &str, engine: Engine, values: &[(usize, u32)]) {
+    offence(name, engine, |machine, driver, context| {
+        driver.request(machine, context, &[]);
+        for (at, value) in values {
+            driver.set(machine, context, *at, *value);
+        }
+        context.descriptor()
+    });
+}
+
+/// Where no guest of these stories has anything: the end of the GTT.
+const FOREIGN: u64 = 0x1fff_f000;
+
+#[test]
+fn commands_that_no_engine_knows() {
+    for engine in Engine::ALL {
+        in_ring("unknown command", engine, &[0x1f80_0000, 0]);
+    }
+    in_batch(
+        "unknown command in a privileged batch",
+        Engine::Rcs,
+        true,
+        &[0x1f80_0000],
+    );
+    in_batch(
+        "unknown command in a user's blit",
+        Engine::Bcs,
+        false,
+        &[0x1f80_0000],
+    );
+}
+
+#[test]
+fn registers_that_belong_to_the_host_or_to_others() {
+    for engine in Engine::ALL {
+        let base = engine.base();
+        for register in [
+            engine::HWS_PGA,
+            engine::RING_MODE,
+            engine::ELSP,
+            engine::RING_IMR,
+        ] {
+            in_ring(
+                "privileged register",
+                engine,
+                &load_register(base + register, 0),
+            );
+        }
+        in_ring("GDRST", engine, &load_register(0x941c, 1));
+    }
+    let other = Engine::Vcs.base() + engine::GPR;
+    in_ring(
+        "another engine's register",
+        Engine::Bcs,
+        &load_register(other, 0),
+    );
+    let page = Engine::Bcs.base() + engine::HWS_PGA;
+    in_batch(
+        "privileged register, user batch",
+        Engine::Bcs,
+        false,
+        &load_register(page, 0),
+    );
+    let mode = Engine::Rcs.base() + engine::RING_MODE;
+    in_batch(
+        "privileged register, privileged batch",
+        Engine::Rcs,
+        true,
+        &load_register(mode, 0),
+    );
+}
+
+#[test]
+fn addresses_of_others() {
+    for engine in Engine::ALL {
+        in_ring("foreign store", engine, &store(true, FOREIGN, 1));
+        in_ring("foreign batch", engine, &batch(true, FOREIGN));
+        in_batch(
+            "foreign store in a batch",
+            engine,
+            true,
+            &store(true, FOREIGN, 1),
+        );
+    }
+    let flush = [0x1300_0002 | 1 << 14, FOREIGN as u32 | 1 << 2, 0, 1];
+    in_ring("foreign flush", Engine::Vecs, &flush);
+    let control = [0x7a00_0004, 1 << 24 | 1 << 14, FOREIGN as u32, 0, 1, 0];
+    in_ring("foreign pipe control", Engine::Rcs, &control);
+    let own = 0x10_0000;
+    in_batch(
+        "global address, user batch",
+        Engine::Bcs,
+        false,
+        &store(true, own, 1),
+    );
+}
+
+#[test]
+fn rings_and_images_that_are_not_the_guests() {
+    use context::{INDIRECT_CONTEXT, PDP0_UDW, PER_CONTEXT_BATCH, RING_CTL, RING_START, RING_TAIL};
+    for engine in [Engine::Rcs, Engine::Bcs] {
+        in_image("ring elsewhere", engine, &[(RING_START, FOREIGN as u32)]);
+        in_image("ring that ends elsewhere", engine, &[(RING_CTL, 0x1f_f001)]);
+        in_image("tail outside the ring", engine, &[(RING_TAIL, 0x1f_fff8)]);
+        in_image("root in no RAM", engine, &[(PDP0_UDW, 0x7f)]);
+        in_image(
+            "indirect context elsewhere",
+            engine,
+            &[(INDIRECT_CONTEXT, FOREIGN as u32 | 1)],
+        );
+        in_image(
+            "context batch elsewhere",
+            engine,
+            &[(PER_CONTEXT_BATCH, FOREIGN as u32 | 1)],
+        );
+        in_image(
+            "a pair that loads GFX_MODE",
+            engine,
+            &[(0x22, engine.base() + 0x29c)],
+        );
+        offence("image elsewhere", engine, |_, _, context| {
+            context.descriptor() & !0xffff_f000 | FOREIGN
+        });
+        offence(
+            "image at an absent entry",
+            engine,
+            |machine, driver, context| {
+                driver.request(machine, context, &[]);
+                machine.write_gtt(driver.domain, (context.image / 4096) as u32 + 1, 0);
+                context.descriptor()
+            },
+        );
+        offence("no PPGTT", engine, |machine, driver, context| {
+            driver.request(machine, context, &[]);
+            context.descriptor() & !(1 << 8)
+        });
+    }
+}
+
+#[test]
+fn batches_without_an_end_or_larger_than_can_be_audited() {
+    offence(
+        "batch into nowhere",
+        Engine::Bcs,
+        |machine, driver, context| {
+            let frame = driver.frames(1);
+            let at = driver.map(machine, frame, 1);
+            driver.request(machine, context, &batch(false, at));
+            context.descriptor()
+        },
+    );
+    offence(
+        "an arena full of nothing",
+        Engine::Bcs,
+        |machine, driver, context| {
+            let frame = driver.frames(66);
+            let at = driver.map(machine, frame, 66);
+            driver.store(machine, (frame + 65) * 4096 + 4092, &[BATCH_END]);
+            driver.request(machine, context, &batch(false, at));
+            context.descriptor()
+        },
+    );
+    offence(
+        "a jump into an operand",
+        Engine::Bcs,
+        |machine, driver, context| {
+            let frame = driver.frames(1);
+            let at = driver.map(machine, frame, 1);
+            // The store's value is a command of its own when jumped to.
+            let hidden = load_register(0x941c, 1);
+            let first = store(false, at, hidden[0]);
+            let commands = [&first[..], &hidden[1..], &batch(false, at + 12)].concat();
+            driver.store(machine, frame * 4096, &commands);
+            driver.request(machine, context, &batch(false, at));
+            context.descriptor()
+        },
+    );
+}
+
+#[test]
+fn a_breadcrumb_before_the_offence_does_not_arrive_either() {
+    // The whole piece is judged before any of it runs.
+    offence("late offence", Engine::Bcs, |machine, driver, context| {
+        driver.request(machine, context, &[]);
+        driver.emit(machine, context, &[0x1f80_0000]);
+        context.descriptor()
+    });
+}
+
+#[test]
+fn more_work_for_a_context_that_stands_still_changes_nothing() {
+    let mut machine = machine();
+    let mut driver = Driver::new(&mut machine, 1);
+    let mut context = driver.context(&mut machine, Engine::Bcs, 1);
+    driver.request(&mut machine, &mut context, &[0x1f80_0000]);
+    driver.submit(&mut machine, Engine::Bcs, context.descriptor(), 0);
+    for _ in 0..3 {
+        driver.request(&mut machine, &mut context, &[]);
+        driver.submit(&mut machine, Engine::Bcs, context.descriptor(), 0);
+        settle(&mut machine);
+    }
+    let seen = driver.events(&mut machine, Engine::Bcs);
+    assert_eq!(seen[1..], [(0x8002, context.id); 3]);
+    assert_eq!(driver.arrived(&mut machine, Engine::Bcs), 0);
+    assert_eq!(machine.vgpu(driver.domain).counters().refused, 1);
+}
+
+#[test]
+fn a_lite_restore_with_an_impossible_tail_stops_the_context() {
+    let mut machine = machine();
+    let mut driver = Driver::new(&mut machine, 1);
+    let mut context = driver.context(&mut machine, Engine::Bcs, 1);
+    driver.request(&mut machine, &mut context, &[0x0400_0001; 200]);
+    driver.submit(&mut machine, Engine::Bcs, context.descriptor(), 0);
+    driver.set(&mut machine, &context, context::RING_TAIL, 0x1000);
+    driver.submit(&mut machine, Engine::Bcs, context.descriptor(), 0);
+    settle(&mut machine);
+    let seen = driver.events(&mut machine, Engine::Bcs);
+    assert_eq!(seen, [(0x1, context.id), (0x8002, context.id)]);
+    assert_eq!(machine.vgpu(driver.domain).counters().refused, 1);
+    clean(&machine);
+}
+
+#[test]
+fn elsp_written_by_a_driver_that_lost_count_has_an_answer() {
+    let mut machine = machine();
+    let driver = Driver::new(&mut machine, 1);
+    let mut bystander = Bystander::new(&mut machine);
+    let elsp = Engine::Bcs.base() + engine::ELSP;
+    for value in [0, 0, 0, 0, 1, 2, 3, !0, !0, !0, !0, 5, 0, 0] {
+        machine.write(driver.domain, elsp, value);
+    }
+    bystander.work(&mut machine);
+    settle(&mut machine);
+    bystander.done(&mut machine);
+    let counters = machine.vgpu(driver.domain).counters();
+    assert_eq!(counters.submissions, 3);
+    assert!(counters.violations > 0);
+    clean(&machine);
+}
+
+#[test]
+fn a_blitter_loop_and_a_render_loop_cost_their_own_guest_the_engine_for_its_budget_only() {
+    for engine in [Engine::Bcs, Engine::Rcs] {
+        let mut machine = machine();
+        let mut driver = Driver::new(&mut machine, 1);
+        let mut bystander = Bystander::new(&mut machine);
+        let mut context = driver.context(&mut machine, engine, 1);
+        let frame = driver.frames(1);
+        let at = driver.map(&mut machine, frame, 1);
+        let commands = [&[0; 6][..], &batch(false, at + 8)].concat();
+        driver.store(&mut machine, frame * 4096, &commands);
+        driver.request(&mut machine, &mut context, &batch(false, at));
+        driver.submit(&mut machine, engine, context.descriptor(), 0);
+        bystander.work(&mut machine);
+        for _ in 0..50 {
+            serve(&mut machine);
+        }
+        // The others' engines never waited.
+        for other in Engine::ALL.into_iter().filter(|other| *other != engine) {
+            bystander.driver.all_done(&mut machine, other);
+        }
+        assert_eq!(bystander.driver.active(engine), 0, "not looked at yet");
+        machine.clock.advance(5_000_000_000);
+        for _ in 0..50 {
+            serve(&mut machine);
+        }
+        bystander.done(&mut machine);
+        assert_eq!(
+            driver.events(&mut machine, engine),
+            [(0x1, context.id)],
+            "it just hangs"
+        );
+        let eir = machine.read(driver.domain, engine.base() + engine::EIR);
+        assert_eq!(eir, 0, "{engine}");
+        driver.reset(&mut machine, engine);
+        let mut good = driver.context(&mut machine, engine, 1);
+        driver.request(&mut machine, &mut good, &[]);
+        driver.submit(&mut machine, engine, good.descriptor(), 0);
+        settle(&mut machine);
+        driver.all_done(&mut machine, engine);
+        clean(&machine);
+    }
+}
+
+#[test]
+fn a_user_batch_that_faults_on_the_hardware_is_a_streamer_error_of_its_guest_alone() {
+    let mut machine = machine();
+    let mut driver = Driver::new(&mut machine, 1);
+    let mut bystander = Bystander::new(&mut machine);
+    let mut context = driver.context(&mut machine, Engine::Rcs, 1);
+    // Runs in place, so only the engine notices.
+    driver.request(&mut machine, &mut context, &batch(false, 0x7000_0000));
+    driver.submit(&mut machine, Engine::Rcs, context.descriptor(), 0);
+    bystander.work(&mut machine);
+    settle(&mut machine);
+    bystander.done(&mut machine);
+    assert_eq!(
+        driver.events(&mut machine, Engine::Rcs),
+        [(0x1, context.id)]
+    );
+    assert_eq!(
+        machine.read(driver.domain, Engine::Rcs.base() + engine::EIR),
+        1
+    );
+    clean(&machine);
+}
