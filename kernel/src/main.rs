@@ -23,6 +23,7 @@ mod time;
 mod wait;
 mod wiring;
 
+use arrayvec::ArrayVec;
 use log::info;
 use power::ExitReason;
 
@@ -35,16 +36,24 @@ const TICK: u64 = 1000;
 extern "C" fn kernel_main(start_info: u64) -> ! {
     let xen = wiring::xen::find();
     let (info, config) = start::boot_info(start_info, xen.is_some());
+    let console_port = xen
+        .filter(|_| config.sinks.xen)
+        .and_then(|xen| xen.open_console());
     interrupts::init();
     let (hertz, source) = time::init(xen.map(|xen| xen.leaves()));
     let map = start::memory_map(&info, xen.map(|_| wiring::xen::memory_map as _));
-    start::memory(&map);
+    // Asked for now: between two sets of page tables nothing may be said.
+    let shared: ArrayVec<_, 2> = xen
+        .iter()
+        .flat_map(wiring::xen::Found::shared_pages)
+        .collect();
+    start::memory(&map, shared.into_iter());
     heap::init().unwrap_or_else(|error| start::refuse(ExitReason::OutOfMemory, error));
     info!("TSC at {} MHz, {source}", hertz / 1_000_000);
     if let Some(scenario) = config.scenario {
         scenario::run(scenario);
     }
-    let service = wiring::start(xen, &map, &config);
+    let service = wiring::start(xen, console_port, &map, &config);
     if service.xen.is_none() {
         interrupts::start_tick(TICK);
     }

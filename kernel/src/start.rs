@@ -9,6 +9,7 @@ use core::fmt;
 use boot::{BootError, BootInfo, Config, MemoryMap, PhysicalMemory};
 use log::{error, info, warn};
 
+use crate::frames::Frame;
 use crate::power::{self, ExitReason};
 use crate::{frames, layout, paging, time};
 
@@ -85,8 +86,8 @@ pub fn memory_map(info: &BootInfo, ask: Option<fn() -> Result<MemoryMap, BootErr
     map
 }
 
-/// Page frames and final page tables.
-pub fn memory(map: &MemoryMap) {
+/// Page frames and final page tables, which also show the pages `shared` by a hypervisor.
+pub fn memory(map: &MemoryMap, shared: impl Iterator<Item = Frame>) {
     const FOUR_GIB: u64 = 4 << 30;
     let usable = || map.usable(layout::image());
     let below = usable().filter(|range| range.start < FOUR_GIB);
@@ -96,6 +97,11 @@ pub fn memory(map: &MemoryMap) {
     if let Err(error) = paging::init(map) {
         error!("page tables: {error}");
         refuse(ExitReason::OutOfMemory, "too little memory for page tables");
+    }
+    for frame in shared {
+        if let Err(error) = paging::map_window(frame, 1) {
+            refuse(ExitReason::OutOfMemory, error);
+        }
     }
     let above = usable().filter(|range| range.end > FOUR_GIB);
     // SAFETY: the rest of usable RAM, which the final tables map writable.

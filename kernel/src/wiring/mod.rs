@@ -21,7 +21,7 @@ pub mod xen;
 use alloc::format;
 use alloc::string::String;
 
-use ::xen::Version;
+use ::xen::{Port, Version};
 use boot::{Config, MemoryMap};
 use gpu::model::Model;
 use log::{error, info};
@@ -56,14 +56,19 @@ impl Clock for MonotonicClock {
 }
 
 /// Brings the service up: hypervisor, GPU, mediator, toolstack, loopback guests.
-pub fn start(found: Option<Found>, map: &MemoryMap, config: &Config) -> Service {
+pub fn start(
+    found: Option<Found>,
+    console_port: Option<Port>,
+    map: &MemoryMap,
+    config: &Config,
+) -> Service {
     if config.gpu == boot::Gpu::Pci {
         error!("gpu=pci: this version drives the software GPU only");
         start::refuse(ExitReason::BadBootInformation, "no driver for gpu=pci");
     }
     let frames = map.top_of_ram() / gpu::PAGE_SIZE;
     let slots = (frames * SLOTS_PER_FRAME).min(SLOTS_LIMIT);
-    let mut xen = found.and_then(|found| match Xen::start(found, slots) {
+    let mut xen = found.and_then(|found| match Xen::start(found, console_port, slots) {
         Ok(xen) => Some(xen),
         Err(error) => {
             error!("xen: {error}");

@@ -4,7 +4,7 @@
 //! window base   +0 shared info   +1 ioreq pages, two for each guest   +33 pinned guest pages
 //! ```
 //! Everything lies above RAM, where nothing of ours is; console and Xenstore pages are where the
-//! toolstack put them.
+//! toolstack put them, below 4 GiB.
 #![expect(
     unsafe_code,
     reason = "vouching for address space that holds nothing of Rust's"
@@ -15,7 +15,7 @@ use arrayvec::ArrayVec;
 use boot::{BootError, MemoryMap, REGION_LIMIT};
 use log::{info, warn};
 use mediator::MAX_VGPUS;
-use spin::Once;
+use spin::{Mutex, Once};
 use xen::abi::hvm::Parameter;
 use xen::abi::memory::E820Entry;
 use xen::abi::shared_info::VcpuInfo;
@@ -44,6 +44,7 @@ const XENSTORE_SECONDS: u32 = 1;
 pub type Store = Client<RingTransport<MappedPage, PollDoorbell<HypercallPage, MappedPage>>>;
 
 static PAGE: Once<HypercallPage> = Once::new();
+static CONSOLE: Mutex<Option<Console<HypercallPage, MappedPage>>> = Mutex::new(None);
 
 /// Xen, before there is memory to speak of.
 #[derive(Debug, Clone, Copy)]
@@ -59,9 +60,26 @@ impl Found {
         self.presence.base
     }
 
-    /// Which Xen.
-    pub fn version(&self) -> Version {
-        self.presence.version
+    /// The pages below 4 GiB that the toolstack shares with this domain; final page tables have
+    /// to map them before the console speaks again.
+    pub fn shared_pages(&self) -> impl Iterator<Item = Frame> + use<> {
+        let page = self.page;
+        [Parameter::ConsolePfn, Parameter::StorePfn]
+            .into_iter()
+            .filter_map(move |parameter| parameter_of(&page, parameter))
+            .map(Frame)
+    }
+
+    /// Makes the Xen console a sink: the first thing to do, so that nothing dies unheard.
+    pub fn open_console(&self) -> Option<Port> {
+        let (page, port) =
+            shared_ring(&self.page, Parameter::ConsolePfn, Parameter::ConsoleEvtchn)?;
+        *CONSOLE.lock() = Some(Console::new(self.page, page, port));
+        // A box of nothing: no memory is taken, so this works before there is a heap.
+        if !console::add_sink(Box::leak(Box::new(ConsoleRing))) {
+            warn!("console: no place for the Xen console ring");
+        }
+        Some(port)
     }
 }
 
@@ -129,7 +147,11 @@ pub struct Xen {
 
 impl Xen {
     /// Maps what Xen shares with this domain and opens console and Xenstore.
-    pub fn start(found: Found, pin_slots: u64) -> Result<Self, MemoryError> {
+    pub fn start(
+        found: Found,
+        console_port: Option<Port>,
+        pin_slots: u64,
+    ) -> Result<Self, MemoryError> {
         let Found { page, presence } = found;
         let windows = window(paging::window_base(), PINS + pin_slots)?;
         let shared = windows.part(SHARED_INFO, 1).ok_or(NO_ROOM)?;
@@ -149,11 +171,10 @@ impl Xen {
             events,
             store: None,
             store_port: None,
-            console_port: None,
+            console_port,
             windows,
             pending: PortSet::new(),
         };
-        xen.open_console();
         xen.open_store();
         Ok(xen)
     }
@@ -198,22 +219,9 @@ impl Xen {
         }
     }
 
-    fn open_console(&mut self) {
-        let Some((page, port)) = self.shared_ring(Parameter::ConsolePfn, Parameter::ConsoleEvtchn)
-        else {
-            return;
-        };
-        self.console_port = Some(port);
-        let sink = ConsoleRing(Console::new(self.page, page, port));
-        // For good: the console is never closed.
-        if !console::add_sink(Box::leak(Box::new(sink))) {
-            warn!("console: no place for the Xen console ring");
-        }
-    }
-
     fn open_store(&mut self) {
-        let Some((page, port)) = self.shared_ring(Parameter::StorePfn, Parameter::StoreEvtchn)
-        else {
+        let ring = shared_ring(&self.page, Parameter::StorePfn, Parameter::StoreEvtchn);
+        let Some((page, port)) = ring else {
             info!("xen: no Xenstore for this domain");
             return;
         };
@@ -222,21 +230,31 @@ impl Xen {
         self.store_port = Some(port);
         self.store = Some(Client::new(RingTransport::new(page, doorbell)));
     }
+}
 
-    /// A page and port that the toolstack set up; `None` where it did not.
-    fn shared_ring(&self, frame: Parameter, port: Parameter) -> Option<(MappedPage, Port)> {
-        let get = |parameter| match parameters::get(&self.page, DomainId::SELF, parameter) {
-            Ok(0) => None,
-            Ok(value) => Some(value),
-            Err(error) => {
-                warn!("xen: {error}");
-                None
-            }
-        };
-        let (frame, port) = (get(frame)?, get(port)?);
-        let page = window(Frame(frame), 1).ok()?.page(0)?;
-        Some((page, Port(u32::try_from(port).ok()?)))
+/// A parameter of this domain; `None` where the toolstack left it 0, as it does for Dom0.
+fn parameter_of(page: &HypercallPage, parameter: Parameter) -> Option<u64> {
+    match parameters::get(page, DomainId::SELF, parameter) {
+        Ok(0) => None,
+        Ok(value) => Some(value),
+        Err(error) => {
+            warn!("xen: {error}");
+            None
+        }
     }
+}
+
+/// A page and port that the toolstack set up; `None` where it did not.
+fn shared_ring(
+    page: &HypercallPage,
+    frame: Parameter,
+    port: Parameter,
+) -> Option<(MappedPage, Port)> {
+    let (frame, port) = (parameter_of(page, frame)?, parameter_of(page, port)?);
+    // SAFETY: a page that the toolstack reserved for sharing; pvh.S maps it, as everything below
+    // 4 GiB, and so do the final tables (`Found::shared_pages`).
+    let page = unsafe { Window::new(frame, 1) }.page(0)?;
+    Some((page, Port(u32::try_from(port).ok()?)))
 }
 
 const NO_ROOM: MemoryError = MemoryError::DoesNotFit { asked: 1, room: 0 };
@@ -256,7 +274,7 @@ fn window(first: Frame, frames: u64) -> Result<Window, MemoryError> {
 }
 
 /// The Xen console as a place to speak and listen.
-struct ConsoleRing(Console<HypercallPage, MappedPage>);
+struct ConsoleRing;
 
 impl console::Sink for ConsoleRing {
     fn name(&self) -> &'static str {
@@ -264,22 +282,26 @@ impl console::Sink for ConsoleRing {
     }
 
     fn write(&mut self, bytes: &[u8]) {
+        // Held only if a panic interrupted a write: then that line is lost.
+        let Some(mut console) = CONSOLE.try_lock() else {
+            return;
+        };
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            // What a full ring loses, the ring itself counts and reports.
-            match line.strip_suffix(b"\n") {
-                Some(text) => {
-                    self.0.write(text);
-                    self.0.write(b"\r\n");
-                }
-                None => {
-                    self.0.write(line);
-                }
+            let (text, end) = match line.strip_suffix(b"\n") {
+                Some(text) => (text, &b"\r\n"[..]),
+                None => (line, &b""[..]),
+            };
+            if let Some(console) = &mut *console {
+                // What a full ring loses, the ring itself counts and reports.
+                console.write(text);
+                console.write(end);
             }
         }
     }
 
     fn read(&mut self) -> Option<u8> {
         let mut byte = [0];
-        (self.0.read(&mut byte) == 1).then_some(byte[0])
+        let got = CONSOLE.try_lock()?.as_mut()?.read(&mut byte);
+        (got == 1).then_some(byte[0])
     }
 }
