@@ -46,7 +46,6 @@ pub struct Console<H, P> {
     sender: Sender,
     receiver: Receiver,
     // Bookkeeping.
-    stuck: bool,
     unreported: u64,
     dropped: u64,
 }
@@ -62,7 +61,6 @@ impl<H: Hypervisor, P: SharedPage> Console<H, P> {
             port,
             sender,
             receiver,
-            stuck: false,
             unreported: 0,
             dropped: 0,
         }
@@ -80,7 +78,10 @@ impl<H: Hypervisor, P: SharedPage> Console<H, P> {
 
     /// Writes bytes as they are and returns how many went out.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
+        // Since output was lost the ring counts as stuck, until a note about it has gone out.
+        let mut patience = PATIENCE;
         if self.unreported > 0 {
+            patience = 0;
             let mut note = ArrayString::<40>::new();
             // Longer than any number of 20 digits needs.
             let _ = write!(note, "[{} bytes of output lost]\r\n", self.unreported);
@@ -88,12 +89,10 @@ impl<H: Hypervisor, P: SharedPage> Console<H, P> {
             if room < note.len() {
                 return self.drop_rest(bytes.len(), 0);
             }
-            self.stuck = false;
             self.unreported = 0;
             let _ = self.sender.put(&self.page, note.as_bytes());
         }
         let mut done = 0;
-        let mut patience = if self.stuck { 0 } else { PATIENCE };
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             match self.sender.put(&self.page, rest) {
                 // A daemon that lies about its index reads nothing more from us.
@@ -116,7 +115,6 @@ impl<H: Hypervisor, P: SharedPage> Console<H, P> {
     fn drop_rest(&mut self, asked: usize, done: usize) -> usize {
         let lost = (asked - done) as u64;
         if lost > 0 {
-            self.stuck = true;
             self.unreported = self.unreported.saturating_add(lost);
             self.dropped = self.dropped.saturating_add(lost);
         }

@@ -139,6 +139,9 @@ pub fn query_size<H: Hypervisor>(hypervisor: &H) -> Result<(u32, u32), GrantErro
 }
 
 /// Maps page `reference` of `domain` at the first frame of `window`.
+///
+/// Not for grants of our own: Xen keeps each page at one place in a domain and would take it away
+/// from where it was (seen on 4.17).
 pub fn map<H: Hypervisor>(
     hypervisor: &H,
     domain: DomainId,

@@ -46,7 +46,9 @@ impl TimeRecord {
 
     /// System time when the TSC reads `tsc`.
     pub fn nanoseconds(&self, tsc: u64) -> u64 {
-        let elapsed = u128::from(tsc.saturating_sub(self.tsc_timestamp));
+        // A domain's TSC starts at its creation, and the stamp may lie before that: it wraps. A
+        // stamp ahead of `tsc` comes from reading the TSC first; its moment is near enough.
+        let elapsed = (tsc.wrapping_sub(self.tsc_timestamp) as i64).max(0) as u128;
         // Xen keeps the shift small; a larger one would be nonsense and must not panic.
         let shift = u32::from(self.tsc_shift.unsigned_abs()).min(63);
         let scaled = if self.tsc_shift < 0 {
@@ -102,6 +104,18 @@ mod tests {
         let halved = TimeRecord::read(&page(2, 1 << 31, -1), 1).expect("consistent");
         assert_eq!(halved.nanoseconds(5_000), 5_001_000);
         assert_eq!(halved.ticks_per_second(), 4_000_000_000);
+    }
+
+    #[test]
+    fn a_stamp_from_before_the_domains_tsc_began_counts_on_through_zero() {
+        // As real Xen gave it to a PVH Dom0.
+        let record = TimeRecord {
+            tsc_timestamp: 18_446_744_073_637_785_230,
+            system_time: 900_601_925,
+            tsc_to_system_mul: 3_308_728_095,
+            tsc_shift: -1,
+        };
+        assert_eq!(record.nanoseconds(774_297_928), 900_601_925 + 325_892_675);
     }
 
     #[test]

@@ -37,6 +37,8 @@ fn masked_events_wait_and_unmasking_asks_xen_to_announce_them() {
         [70],
         "only Xen can announce it now"
     );
+    let mask = page.load_u64(MASK + 8);
+    assert_eq!(mask, 1 << 6, "and does so only for a port it finds masked");
     channels.unmask(Port(71)).expect("unmasked");
     assert_eq!(xen.state.borrow().unmasked, [70], "nothing waited there");
     assert!(channels.take(Port(70)));

@@ -76,6 +76,12 @@ fn mapping_without_privilege_names_the_remedy_for_this_xen() {
     );
     let stock = FakeXen::new(arena.window());
     stock.state.borrow_mut().privileged = false;
+    refusal(&stock);
+    assert_eq!(
+        stock.state.borrow().calls,
+        1,
+        "nothing was mapped, nothing is unmapped"
+    );
     assert!(
         refusal(&stock).contains("gpuctl attach"),
         "{}",
