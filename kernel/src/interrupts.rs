@@ -1,4 +1,4 @@
-//! GDT, TSS, IDT: every vector on an interrupt stack, handlers that only set flags.
+//! GDT, TSS, IDT: every vector on an interrupt stack, handlers that only count.
 //!
 //! The prebuilt `core` and `alloc` of a hosted target use the red zone (the 128 bytes below the
 //! stack pointer), so nothing may ever be pushed on an interrupted stack: each vector has a stack
@@ -64,9 +64,6 @@ static TABLES: Tables = Tables(UnsafeCell::new((
     GlobalDescriptorTable::new(),
     InterruptDescriptorTable::new(),
 )));
-
-/// A bit for each vector that came and was not taken yet.
-static PENDING: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 
 /// Timer interrupts since start.
 static TICKS: AtomicU64 = AtomicU64::new(0);
@@ -158,12 +155,6 @@ fn set_gate(gate: &mut Entry<()>, vector: u8, stack: Option<u16>) {
     }
 }
 
-/// Whether `vector` came since the last call. The flag is cleared.
-pub fn take(vector: u8) -> bool {
-    let (word, bit) = (usize::from(vector / 64), 1 << (vector % 64));
-    PENDING[word].fetch_and(!bit, Ordering::Relaxed) & bit != 0
-}
-
 /// Timer interrupts since start.
 pub fn ticks() -> u64 {
     TICKS.load(Ordering::Relaxed)
@@ -176,8 +167,6 @@ extern "C" fn on_vector(frame: &Frame) {
     if vector < 32 {
         fault::report(frame);
     }
-    let (word, bit) = (usize::from(vector / 64), 1 << (vector % 64));
-    PENDING[word].fetch_or(bit, Ordering::Relaxed);
     if vector == TICK {
         TICKS.fetch_add(1, Ordering::Relaxed);
     }

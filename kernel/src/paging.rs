@@ -98,15 +98,6 @@ pub fn window_base() -> Frame {
 /// touching it before is a fault. Mapping it twice is harmless; the image and its guard pages
 /// cannot be mapped so.
 pub fn map_window(first: Frame, pages: u64) -> Result<(), MapError> {
-    map(first, pages, Access::Data)
-}
-
-/// Maps a device's registers, uncached.
-pub fn map_device(first: Frame, pages: u64) -> Result<(), MapError> {
-    map(first, pages, Access::Device)
-}
-
-fn map(first: Frame, pages: u64, access: Access) -> Result<(), MapError> {
     let bytes = |frame: u64| frame.checked_mul(PAGE_SIZE);
     let end = first.0.checked_add(pages).and_then(bytes);
     let (Some(start), Some(end)) = (bytes(first.0), end) else {
@@ -121,7 +112,7 @@ fn map(first: Frame, pages: u64, access: Access) -> Result<(), MapError> {
     }
     let space = SPACE.lock();
     let space = space.as_ref().ok_or(MapError::OutOfFrames)?;
-    space.map(&mut InRam, start..end, access)
+    space.map(&mut InRam, start..end, Access::Data)
 }
 
 /// What may be done at an address, as the tables say.
