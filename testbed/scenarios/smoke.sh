@@ -1,7 +1,7 @@
 # The test bed itself: xl works, the image starts as a PVH domain, an HVM Linux guest reaches userland.
 # stages: xen
 # timeout: 180
-# checks: 6
+# checks: 7
 
 check xl-list xl list
 if [ "$FLASK" = yes ]; then
@@ -17,6 +17,7 @@ vcpus = 1
 on_crash = "preserve"
 CFG
 check pvh-created xl create /tmp/image.cfg && stamp "PVH domain created"
+check pvh-speaks wait_line image 'gpu-service-domain' 30
 
 cat > /tmp/guest.cfg <<'CFG'
 name = "guest"

@@ -47,9 +47,8 @@ impl Product {
             fs::create_dir_all(folder).at("create", folder)?;
         }
         fs::write(&log, "").at("write", &log)?;
-        let partial =
-            self.folder
-                .with_file_name(format!("{}.partial-{}", self.name, std::process::id()));
+        // The cache is locked: what is there was left by an interrupted run.
+        let partial = self.folder.with_file_name(format!("{}.partial", self.name));
         if partial.exists() {
             fs::remove_dir_all(&partial).at("empty", &partial)?;
         }
@@ -114,6 +113,18 @@ mod tests {
             .collect();
         assert_eq!(left, ["logs"]);
         assert_eq!(fs::read(product.log()).expect("log"), b"why it failed");
+        fs::remove_dir_all(&cache).expect("remove");
+    }
+
+    #[test]
+    fn what_an_interrupted_run_left_does_not_get_into_the_product() {
+        let cache = scratch("interrupted-product");
+        let left = cache.join("thing.partial/old");
+        fs::create_dir_all(&left).expect("create");
+        let product = Product::new(&cache, "thing", &[b"1"]);
+        product.build(|_, _| Ok(())).expect("recipe works");
+        assert!(product.is_ready() && !product.folder().join("old").exists());
+        assert!(!cache.join("thing.partial").exists());
         fs::remove_dir_all(&cache).expect("remove");
     }
 

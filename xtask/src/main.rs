@@ -30,7 +30,8 @@ cargo xtask COMMAND
                             FLASK, Dom0's root, kernel, policy. --refresh takes newer packages.
   test [STAGE...]           Run stages of tests, all of them when none is named.
   xen [--flask] [--scenario NAME]...
-                            One run of the whole chain on real Xen, shown as it goes.
+                            One run of the whole chain on real Xen, shown as it goes; the
+                            scenario `chain`, or `flask`, unless others are named.
   boot [--release] [QEMU ARGUMENTS...]
                             Boot the image in plain QEMU (run-qemu.sh does this).
   renew-dependencies        Write xtask/image-dependencies.txt anew.
@@ -120,10 +121,7 @@ fn xen(arguments: &[String]) -> Outcome<ExitCode> {
         }
     }
     if names.is_empty() {
-        let demo = Scenario::all()?
-            .iter()
-            .any(|scenario| scenario.name == "demo");
-        names.push(if demo { "demo" } else { "smoke" }.to_owned());
+        names.push(if flask { "flask" } else { "chain" }.to_owned());
     }
     let scenarios = Scenario::named(&names)?;
     let hypervisor = if flask { Part::Flask } else { Part::Stock };

@@ -60,8 +60,12 @@ pub fn run(
     } else {
         (&products.stock, None)
     };
-    let xen_arguments = "console=com1 com1=115200,8n1 dom0_mem=1024M sched=credit loglvl=warning \
-                         guest_loglvl=warning flask=enforcing";
+    let mut xen_arguments = "console=com1 com1=115200,8n1 dom0_mem=1024M sched=credit \
+                             loglvl=warning guest_loglvl=warning"
+        .to_owned();
+    if options.flask {
+        xen_arguments += " flask=enforcing";
+    }
     // The policy is found by its magic number.
     let mut modules = format!(
         "{} {arguments},{}",
@@ -77,7 +81,7 @@ pub fn run(
         .args(["-smp", "2", "-m", "4G"])
         .arg("-kernel")
         .arg(xen)
-        .args(["-append", xen_arguments])
+        .args(["-append", &xen_arguments])
         .args(["-initrd", &modules]);
     for (file, mode) in [(&products.root, "snapshot=on"), (&payload, "readonly=on")] {
         let file = escaped(file)?;
