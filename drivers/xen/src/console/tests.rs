@@ -91,6 +91,21 @@ fn a_sleeping_daemon_costs_output_not_time_and_hears_of_it_later() {
 }
 
 #[test]
+fn a_daemon_that_reads_too_slowly_is_waited_for_once_only() {
+    let setup = Setup::new();
+    let mut console = setup.console();
+    *setup.awake.borrow_mut() = false;
+    console.write(&[b'x'; 2_100]);
+    // It takes a little and sleeps on.
+    let consumed = setup.page.load_u32(OUT.consumer);
+    setup.page.store_u32(OUT.consumer, consumed + 100);
+    let calls = setup.xen.state.borrow().calls;
+    assert!(console.write(&[b'y'; 500]) < 100);
+    let spent = setup.xen.state.borrow().calls - calls;
+    assert_eq!(spent, 1, "one notification, no waiting");
+}
+
+#[test]
 fn input_comes_in_order_and_without_waiting() {
     let setup = Setup::new();
     let mut console = setup.console();
