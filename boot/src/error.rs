@@ -39,17 +39,8 @@ pub enum BootError {
         /// Bytes.
         size: u64,
     },
-    /// A region starts below the one before it.
-    RegionsUnsorted {
-        /// Its place in the map, from 0.
-        index: usize,
-        /// First byte.
-        start: u64,
-    },
     /// A region starts inside the one before it.
     RegionsOverlap {
-        /// Its place in the map, from 0.
-        index: usize,
         /// First byte.
         start: u64,
         /// Where the one before ends.
@@ -93,20 +84,10 @@ impl fmt::Display for BootError {
                     "memory map: region {index} at {start:#x} of {size:#x} bytes overflows"
                 )
             }
-            Self::RegionsUnsorted { index, start } => {
-                write!(
-                    f,
-                    "memory map: region {index} at {start:#x} is below the one before it"
-                )
-            }
-            Self::RegionsOverlap {
-                index,
-                start,
-                before,
-            } => write!(
+            Self::RegionsOverlap { start, before } => write!(
                 f,
-                "memory map: region {index} at {start:#x} overlaps the one before it, which ends \
-                 at {before:#x}"
+                "memory map: the region at {start:#x} overlaps the one before it, which ends at \
+                 {before:#x}"
             ),
             Self::NoRam => write!(f, "memory map: no RAM in it"),
         }

@@ -77,8 +77,8 @@ pub struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// Checks `(start, size, type)` entries as a loader or XENMEM_memory_map lists them. Empty
-    /// regions are dropped.
+    /// Sorts and checks `(start, size, type)` entries as a loader or XENMEM_memory_map lists them:
+    /// libxl puts the special pages of a PVH guest before its RAM. Empty regions are dropped.
     pub fn new(entries: impl IntoIterator<Item = (u64, u64, u32)>) -> Result<Self, BootError> {
         let mut regions = ArrayVec::<Region, REGION_LIMIT>::new();
         for (index, (start, size, kind)) in entries.into_iter().enumerate() {
@@ -88,18 +88,6 @@ impl MemoryMap {
                     .ok_or(BootError::RegionOverflows { index, start, size })?;
             if size == 0 {
                 continue;
-            }
-            if let Some(before) = regions.last() {
-                if start < before.start {
-                    return Err(BootError::RegionsUnsorted { index, start });
-                }
-                if start < before.end {
-                    return Err(BootError::RegionsOverlap {
-                        index,
-                        start,
-                        before: before.end,
-                    });
-                }
             }
             let too_many = BootError::TooManyRegions {
                 count: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
@@ -112,6 +100,17 @@ impl MemoryMap {
                     kind: kind.into(),
                 })
                 .map_err(|_| too_many)?;
+        }
+        regions.sort_unstable_by_key(|region| region.start);
+        for pair in regions.windows(2) {
+            if let [before, region] = pair
+                && region.start < before.end
+            {
+                return Err(BootError::RegionsOverlap {
+                    start: region.start,
+                    before: before.end,
+                });
+            }
         }
         if !regions.iter().any(|region| region.kind == RegionKind::Ram) {
             return Err(BootError::NoRam);
@@ -211,24 +210,26 @@ mod tests {
     }
 
     #[test]
-    fn unsorted_and_overlapping_regions_are_told_apart() {
-        let unsorted = MemoryMap::new([(0x2000, 0x1000, RAM), (0x1000, 0x1000, RAM)]);
-        assert_eq!(
-            unsorted,
-            Err(BootError::RegionsUnsorted {
-                index: 1,
-                start: 0x1000
-            })
-        );
-        let overlapping = MemoryMap::new([(0x1000, 0x1001, RAM), (0x2000, 0x1000, 2)]);
-        assert_eq!(
-            overlapping,
-            Err(BootError::RegionsOverlap {
-                index: 1,
-                start: 0x2000,
-                before: 0x2001
-            })
-        );
+    fn regions_are_sorted_as_libxl_does_not() {
+        let map = MemoryMap::new([
+            (0xfeff_8000, 0x8000, 2),
+            (0xfc00_6000, 0x1000, 3),
+            (0, 0x400_0000, RAM),
+        ])
+        .unwrap();
+        let starts: Vec<u64> = map.regions().iter().map(|region| region.start).collect();
+        assert_eq!(starts, [0, 0xfc00_6000, 0xfeff_8000]);
+    }
+
+    #[test]
+    fn overlapping_regions_are_refused_in_any_order() {
+        let regions = [(0x1000, 0x1001, RAM), (0x2000, 0x1000, 2)];
+        let refusal = Err(BootError::RegionsOverlap {
+            start: 0x2000,
+            before: 0x2001,
+        });
+        assert_eq!(MemoryMap::new(regions), refusal);
+        assert_eq!(MemoryMap::new(regions.into_iter().rev()), refusal);
     }
 
     #[test]

@@ -35,10 +35,11 @@ const TICK: u64 = 1000;
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(start_info: u64) -> ! {
     let xen = wiring::xen::find();
+    let console_port = xen.and_then(|xen| xen.open_console());
     let (info, config) = start::boot_info(start_info, xen.is_some());
-    let console_port = xen
-        .filter(|_| config.sinks.xen)
-        .and_then(|xen| xen.open_console());
+    if !config.sinks.xen {
+        wiring::xen::close_console();
+    }
     interrupts::init();
     let (hertz, source) = time::init(xen.map(|xen| xen.leaves()));
     let map = start::memory_map(&info, xen.map(|_| wiring::xen::memory_map as _));

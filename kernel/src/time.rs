@@ -113,7 +113,14 @@ fn xen_time() -> Option<u64> {
             multiplier: copy.tsc_to_system_mul,
             shift: copy.tsc_shift,
         };
-        let cycles = tsc::read().saturating_sub(copy.tsc_timestamp);
-        Some(copy.system_time.wrapping_add(scale.nanoseconds(cycles)))
+        // Xen's stamp can lie before this domain's TSC was zero, and then has wrapped.
+        let cycles = tsc::read()
+            .wrapping_sub(copy.tsc_timestamp)
+            .cast_signed()
+            .max(0);
+        Some(
+            copy.system_time
+                .wrapping_add(scale.nanoseconds(cycles.cast_unsigned())),
+        )
     })
 }

@@ -99,6 +99,11 @@ pub fn find() -> Option<Found> {
     Some(Found { page, presence })
 }
 
+/// Speaks no more through the Xen console.
+pub fn close_console() {
+    *CONSOLE.lock() = None;
+}
+
 /// Leaves: a guest ends itself through Xen; Dom0 has QEMU's exit device under Xen.
 fn exit(reason: ExitReason) -> ! {
     let dom0 = xen::detect::find(cpuid).is_some_and(|xen| xen.domain == Some(DomainId(0)));
