@@ -9,7 +9,7 @@ use std::process::Command;
 use std::process::Stdio;
 
 /// A program (looked up in `PATH`), or a file when it starts with a slash, and its package.
-const PACKAGES: [(&str, &str); 26] = [
+const PACKAGES: [(&str, &str); 27] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
@@ -37,6 +37,7 @@ const PACKAGES: [(&str, &str); 26] = [
     ("python3", "python3"),
     ("awk", "mawk"),
     ("valgrind", "valgrind"),
+    ("getconf", "libc-bin"),
     ("git", "git"),
     ("/usr/include/xen/xen.h", "libxen-dev"),
 ];
@@ -75,6 +76,8 @@ pub const TESTS: &[&str] = &[
     "/usr/include/xen/xen.h",
     "valgrind",
 ];
+/// Counting instructions.
+pub const BENCH: &[&str] = &["gcc", "/usr/include/stdio.h", "valgrind", "getconf"];
 /// Measuring the image.
 pub const IMAGE: &[&str] = &["strip"];
 
@@ -179,7 +182,7 @@ mod tests {
 
     #[test]
     fn everything_that_a_stage_needs_has_a_package() {
-        for list in [QEMU, ARCHIVE, ROOTS, HYPERVISOR, TESTS, IMAGE] {
+        for list in [QEMU, ARCHIVE, ROOTS, HYPERVISOR, TESTS, BENCH, IMAGE] {
             for name in list {
                 assert!(
                     PACKAGES.iter().any(|(known, _)| known == name),

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bed;
+mod bench;
 mod cache;
 mod command;
 mod failure;
@@ -32,6 +33,8 @@ cargo xtask COMMAND
   xen [--flask] [--scenario NAME]...
                             One run of the whole chain on real Xen, shown as it goes; the
                             scenario `chain`, or `flask`, unless others are named.
+  bench [--renew]           Count instructions on the mediator's hot paths, against the baseline;
+                            --renew writes the baseline anew.
   boot [--release] [QEMU ARGUMENTS...]
                             Boot the image in plain QEMU (run-qemu.sh does this).
   renew-dependencies        Write xtask/image-dependencies.txt anew.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         "setup" => set_up(rest),
         "test" => stages::chosen(rest).map(|stages| exit_code(stages::run(&stages))),
         "xen" => xen(rest),
+        "bench" => bench::bench(rest),
         "boot" => boot(rest),
         "renew-dependencies" => stages::renew_dependencies().map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => help(),

@@ -7,6 +7,7 @@ pub use emulated::plain_machine;
 pub use host_side::renew_dependencies;
 
 use crate::bed::report::Check;
+use crate::bench;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::paths;
@@ -45,7 +46,7 @@ pub struct Stage {
 }
 
 /// All stages, in the order they are run.
-pub const STAGES: [Stage; 10] = [
+pub const STAGES: [Stage; 11] = [
     Stage {
         name: "fmt",
         about: "the sources are formatted",
@@ -75,6 +76,12 @@ pub const STAGES: [Stage; 10] = [
         about: "all tests that run on the host",
         needs: None,
         run: host_side::host,
+    },
+    Stage {
+        name: "bench",
+        about: "instructions per access, submission, command stay at the goals and the baseline",
+        needs: None,
+        run: bench::stage,
     },
     Stage {
         name: "image",
