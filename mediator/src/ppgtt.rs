@@ -22,11 +22,11 @@ use core::fmt;
 
 use alloc::vec::Vec;
 use gpu::spec::gtt::PpgttEntry;
-use gpu::{DmaAddress, DmaPage, Engine, Gpu, GraphicsAddress, PAGE_SIZE};
+use gpu::{DmaAddress, DmaPage, Engine, Gpu, GraphicsAddress};
 
 use crate::{DomainId, GuestFrame, Guests, PageError};
 use pool::{MAX_TABLES, Pool};
-use table::{ENTRIES, Shape};
+use table::{ENTRIES, Raw, Shape};
 
 /// Replaced pins kept until a flush.
 const RETIRED: usize = 1024;
@@ -78,7 +78,7 @@ pub struct Hands<'a, G, H> {
 pub struct PpgttSpace {
     pool: Pool,
     /// What the table being read holds now, one buffer per level.
-    buffers: [Vec<u64>; 5],
+    buffers: [Vec<Raw>; 5],
     /// Pins that go at the next flush.
     retired: Vec<(GuestFrame, DmaPage)>,
     /// Number of the last resynchronisation.
@@ -116,7 +116,7 @@ impl PpgttSpace {
             buffer
                 .try_reserve_exact(ENTRIES)
                 .map_err(|_| PageError::OutOfMemory)?;
-            buffer.resize(ENTRIES, 0);
+            buffer.resize(ENTRIES, Raw::default());
         }
         self.retired
             .try_reserve_exact(RETIRED)
@@ -196,6 +196,11 @@ impl PpgttSpace {
         }
     }
 
+    /// Whether nothing that is queued or runs uses any root.
+    pub fn idle(&self) -> bool {
+        self.held == [None; Engine::COUNT]
+    }
+
     /// Flushes the GPU's TLBs and releases the pins that waited for it.
     pub fn drain<G: Gpu, H: Guests>(&mut self, hands: &mut Hands<'_, G, H>) {
         if self.retired.is_empty() {
@@ -247,14 +252,14 @@ impl PpgttSpace {
             .unmarked()
             .and_then(|place| self.pool.remove(place))
         {
-            let mut ours = [0; ENTRIES];
+            let mut ours = [Raw::default(); ENTRIES];
             if table.pinned != [0; ENTRIES / 64] {
                 copy(hands.guests, table.shadow, &mut ours);
             }
             for (index, ours) in ours.into_iter().enumerate() {
                 if table.holds_pin(index) {
                     let frame = GuestFrame(table.entry(index).frame());
-                    let page = DmaPage(PpgttEntry(ours).frame());
+                    let page = DmaPage(table::value(ours).frame());
                     hands.guests.unpin(hands.domain, frame, page);
                 }
             }
@@ -294,12 +299,9 @@ fn flush<G: Gpu>(gpu: &mut G) {
     }
 }
 
-/// Copies a page out of memory.
-fn copy<H: Guests>(guests: &H, page: DmaPage, entries: &mut [u64]) -> bool {
-    let mut bytes = [0; PAGE_SIZE as usize];
-    let read = guests.read(page.at(0), &mut bytes).is_ok();
-    table::decode(&bytes, entries);
-    read
+/// Copies a table out of memory.
+fn copy<H: Guests>(guests: &H, page: DmaPage, entries: &mut [Raw]) -> bool {
+    guests.read(page.at(0), entries.as_flattened_mut()).is_ok()
 }
 
 #[cfg(test)]

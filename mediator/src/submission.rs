@@ -238,7 +238,7 @@ fn report<G: Gpu, H: Guests, C: Clock>(
     if complete {
         charge(host, vgpu, engine);
         host.engines.at(engine).running = None;
-        vgpu.ppgtts.let_go(engine);
+        let_go(host, vgpu, engine);
         let virtual_engine = vgpu.engine(engine);
         if let Some(work) = &mut virtual_engine.work {
             work.ran();
@@ -248,9 +248,10 @@ fn report<G: Gpu, H: Guests, C: Clock>(
     } else if bits & INTERRUPT_ERROR != 0 {
         blame(host, vgpu, engine, "command streamer error");
         fail(host, vgpu, engine);
-    } else if let Some(running) = host.engines.at(engine).running
-        && host.clock.now().saturating_sub(running.since) > host.engines.budget
-    {
+        return;
+    }
+    let (now, budget) = (host.clock.now(), host.engines.budget);
+    if host.engines.at(engine).overdue(now, budget) {
         // As with hardware that hangs: the guest finds out by itself.
         blame(host, vgpu, engine, "over its time budget");
     }
@@ -362,7 +363,16 @@ fn stop<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgpu, 
         charge(host, vgpu, engine);
         engines::reset(host, engine);
     }
+    let_go(host, vgpu, engine);
+}
+
+/// The work's page tables are free to go, and pages that they led to once.
+fn let_go<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgpu, engine: Engine) {
     vgpu.ppgtts.let_go(engine);
+    if vgpu.ppgtts.idle() {
+        let mut hands = hands(&mut host.gpu, &mut host.guests, vgpu.domain, vgpu.scratch);
+        vgpu.ppgtts.drain(&mut hands);
+    }
 }
 
 /// Books the time that the running work had.

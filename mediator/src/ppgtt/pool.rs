@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use super::table::{Child, ENTRIES, Key, Shape, Table, child};
+use super::table::{Child, ENTRIES, Key, Raw, Shape, Table, child};
 
 /// Most shadow tables of one guest (each costs two pages of the service domain).
 pub const MAX_TABLES: usize = 1024;
@@ -29,7 +29,7 @@ pub struct Pool {
     /// Empty places.
     free: Vec<u16>,
     /// Emptied entry lists, for the next tables.
-    spare: Vec<Vec<u64>>,
+    spare: Vec<Vec<Raw>>,
     /// Open addressing with linear probing; rebuilt after each sweep.
     buckets: Vec<u16>,
     mark: u32,
@@ -77,7 +77,7 @@ impl Pool {
     }
 
     /// A zeroed entry list for a new table, if there is room and memory for one more.
-    pub fn reserve(&mut self) -> Option<Vec<u64>> {
+    pub fn reserve(&mut self) -> Option<Vec<Raw>> {
         if self.buckets.is_empty() {
             self.buckets.try_reserve_exact(BUCKETS).ok()?;
             self.buckets.resize(BUCKETS, EMPTY);
@@ -97,12 +97,12 @@ impl Pool {
         let mut entries = self.spare.pop().unwrap_or_default();
         entries.clear();
         entries.try_reserve_exact(ENTRIES).ok()?;
-        entries.resize(ENTRIES, 0);
+        entries.resize(ENTRIES, Raw::default());
         Some(entries)
     }
 
     /// Takes an entry list from [`Self::reserve`] back unused.
-    pub fn unreserve(&mut self, entries: Vec<u64>) {
+    pub fn unreserve(&mut self, entries: Vec<Raw>) {
         self.spare.push(entries);
     }
 

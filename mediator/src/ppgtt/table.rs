@@ -2,13 +2,27 @@
 
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
+use gpu::DmaPage;
 use gpu::spec::gtt::PpgttEntry;
-use gpu::{DmaPage, PAGE_SIZE};
 
 use crate::GuestFrame;
 
 /// Entries of a table.
 pub const ENTRIES: usize = PpgttEntry::PER_TABLE;
+
+/// An entry as it lies in memory: whole tables are compared without being taken apart.
+pub type Raw = [u8; 8];
+
+/// What it says.
+pub const fn value(raw: Raw) -> PpgttEntry {
+    PpgttEntry(u64::from_le_bytes(raw))
+}
+
+/// As it lies in memory.
+pub const fn raw(entry: PpgttEntry) -> Raw {
+    entry.0.to_le_bytes()
+}
+
 /// Flag bits of an entry that a shadow keeps: present, writable, and caching (PWT, PCD, PAT).
 const KEPT: u64 = 0x9b;
 /// Frames of a 64 KiB page.
@@ -95,26 +109,27 @@ pub const fn directory_entry(guest: PpgttEntry, page: DmaPage) -> PpgttEntry {
 }
 
 /// Turns a guest's table, read as `key` says, into the 4 KiB entries that it means.
-pub fn expand(key: Key, entries: &mut [u64]) {
+pub fn expand(key: Key, entries: &mut [Raw]) {
     match key.shape {
         Shape::Directory(_) | Shape::Pages => {}
         Shape::Pages64K => {
             for group in entries.chunks_mut(FRAMES_64K as usize) {
-                let head = PpgttEntry(group.first().copied().unwrap_or(0));
+                let head = value(group.first().copied().unwrap_or_default());
                 let first = head.frame() & !(FRAMES_64K - 1);
                 for (frame, entry) in (first..).zip(group) {
-                    *entry = if head.present() {
+                    let page = if head.present() {
                         head.with_frame(frame).0
                     } else {
                         0
                     };
+                    *entry = raw(PpgttEntry(page));
                 }
             }
         }
         Shape::Split(writable) => {
             let flags = PpgttEntry::PRESENT | if writable { PpgttEntry::WRITABLE } else { 0 };
             for (frame, entry) in (key.frame.0..).zip(entries) {
-                *entry = PpgttEntry(flags).with_frame(frame).0;
+                *entry = raw(PpgttEntry(flags).with_frame(frame));
             }
         }
     }
@@ -130,7 +145,7 @@ pub struct Table {
     /// The guest's table, pinned; none for a split page.
     pub guest: Option<DmaPage>,
     /// The guest's entries, expanded, that the shadow stands for.
-    pub seen: Vec<u64>,
+    pub seen: Vec<Raw>,
     /// Which of our entries hold a pin.
     pub pinned: [u64; ENTRIES / 64],
     /// The last resynchronisation that came by.
@@ -144,7 +159,7 @@ pub struct Table {
 impl Table {
     /// The entry the guest has at `index`, as last seen.
     pub fn entry(&self, index: usize) -> PpgttEntry {
-        PpgttEntry(self.seen.get(index).copied().unwrap_or(0))
+        value(self.seen.get(index).copied().unwrap_or_default())
     }
 
     /// Whether our entry at `index` holds a pin.
@@ -159,13 +174,6 @@ impl Table {
         if let Some(word) = self.pinned.get_mut(index / 64) {
             *word = *word & !(1 << (index % 64)) | u64::from(holds) << (index % 64);
         }
-    }
-}
-
-/// Little-endian entries of a page.
-pub fn decode(page: &[u8; PAGE_SIZE as usize], out: &mut [u64]) {
-    for (bytes, out) in page.as_chunks::<8>().0.iter().zip(out) {
-        *out = u64::from_le_bytes(*bytes);
     }
 }
 
@@ -200,16 +208,16 @@ mod tests {
             frame: GuestFrame(1),
             shape: Shape::Pages64K,
         };
-        let mut entries = [0; ENTRIES];
-        entries[16] = 0x0123_5003;
-        entries[17] = 0xdead_b003;
+        let mut entries = [Raw::default(); ENTRIES];
+        entries[16] = raw(PpgttEntry(0x0123_5003));
+        entries[17] = raw(PpgttEntry(0xdead_b003));
         expand(key, &mut entries);
         let frames: Vec<u64> = entries[16..32]
             .iter()
-            .map(|entry| PpgttEntry(*entry).frame())
+            .map(|entry| value(*entry).frame())
             .collect();
         assert_eq!(frames, (0x1230..0x1240).collect::<Vec<u64>>());
-        assert_eq!((entries[0], entries[32]), (0, 0));
+        assert_eq!((entries[0], entries[32]), (Raw::default(), Raw::default()));
     }
 
     #[test]
@@ -219,10 +227,9 @@ mod tests {
                 frame: GuestFrame(0x400),
                 shape: Shape::Split(writable),
             };
-            let mut entries = [0; ENTRIES];
+            let mut entries = [Raw::default(); ENTRIES];
             expand(key, &mut entries);
-            for (frame, raw) in (0x400..).zip(entries) {
-                let entry = PpgttEntry(raw);
+            for (frame, entry) in (0x400..).zip(entries.map(value)) {
                 assert!(entry.present() && entry.writable() == writable);
                 assert_eq!(entry.frame(), frame);
             }

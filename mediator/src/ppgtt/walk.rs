@@ -4,7 +4,9 @@ use arrayvec::ArrayVec;
 use gpu::spec::gtt::PpgttEntry;
 use gpu::{DmaPage, Gpu};
 
-use super::table::{Child, ENTRIES, Key, Shape, Table, child, directory_entry, entry, expand};
+use super::table::{
+    Child, ENTRIES, Key, Raw, Shape, Table, child, directory_entry, entry, expand, raw, value,
+};
 use super::{Hands, PpgttSpace, RETIRED, Trouble, copy};
 use crate::{GuestFrame, Guests, PageError};
 
@@ -128,7 +130,7 @@ impl PpgttSpace {
         hands: &mut Hands<'_, G, H>,
         place: u16,
         level: u8,
-        now: &[u64],
+        now: &[Raw],
     ) -> Result<(), Trouble> {
         let Some(table) = self.pool.get(place) else {
             return Ok(());
@@ -149,8 +151,7 @@ impl PpgttSpace {
         }
         let mut children = Some(ArrayVec::<u16, 8>::new());
         let mut last = (PpgttEntry::default(), None);
-        for (index, raw) in now.iter().enumerate() {
-            let wanted = PpgttEntry(*raw);
+        for (index, wanted) in now.iter().map(|raw| value(*raw)).enumerate() {
             let Some(seen) = self.pool.get(place).map(|table| table.entry(index)) else {
                 break;
             };
@@ -194,13 +195,12 @@ impl PpgttSpace {
         &mut self,
         hands: &mut Hands<'_, G, H>,
         place: u16,
-        now: &[u64],
+        now: &[Raw],
     ) -> Result<(), Trouble> {
         if self.pool.get(place).is_none_or(|table| table.seen == now) {
             return Ok(());
         }
-        for (index, raw) in now.iter().enumerate() {
-            let wanted = PpgttEntry(*raw);
+        for (index, wanted) in now.iter().map(|raw| value(*raw)).enumerate() {
             let Some(seen) = self.pool.get(place).map(|table| table.entry(index)) else {
                 break;
             };
@@ -255,7 +255,7 @@ impl PpgttSpace {
         let _ = hands.guests.write(at, &ours.0.to_le_bytes());
         table.set_pin(index, pinned);
         if let Some(seen) = table.seen.get_mut(index) {
-            *seen = wanted.0;
+            *seen = raw(wanted);
         }
         Ok(())
     }

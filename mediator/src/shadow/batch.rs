@@ -1,6 +1,6 @@
 //! Batches that are executed from our copy: privileged ones, and every batch of the blitter.
 //!
-//! A batch is copied page by page while it is judged, so that nothing behind its end is read. The
+//! A batch is copied piece by piece while it is judged, so that nothing behind its end is read. The
 //! MI_BATCH_BUFFER_START that leads to it is patched to the copy, in the global GTT. (That makes
 //! a blitter's user batch privileged; the audit has refused whatever would make a difference.)
 //! A start that leads into a copy, at a command that was judged, is patched to that place: loops
@@ -18,6 +18,8 @@ use crate::scan::{self, BatchStart, Limits, Privilege, Sink, StatusStore, What};
 
 /// Most batches of one chunk.
 const BATCHES: usize = 32;
+/// Dwords read at once: most batches are short.
+const PIECE: usize = 256;
 /// Batches start at a cache line, in dwords.
 const LINE: usize = 16;
 /// MI_BATCH_BUFFER_START bit 8: in the PPGTT.
@@ -81,11 +83,13 @@ pub struct Arena<'a, 'm, H> {
     /// The guest's own engine status page.
     pub status_page: Option<GraphicsAddress>,
     used: usize,
+    /// No dword from here on is marked.
+    marked: usize,
     copies: ArrayVec<Copied, BATCHES>,
 }
 
 impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
-    /// An empty arena over buffers of equal extent.
+    /// An empty arena over buffers of equal extent; `starts` is clear.
     pub fn new(
         memory: &'a Memory<'m, H>,
         (engine, limits): (Engine, Limits),
@@ -93,7 +97,6 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
         (dwords, starts): (&'a mut [u32], &'a mut [u64]),
         status_page: Option<GraphicsAddress>,
     ) -> Self {
-        starts.fill(0);
         Self {
             memory,
             engine,
@@ -103,6 +106,7 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
             starts,
             status_page,
             used: 0,
+            marked: 0,
             copies: ArrayVec::new(),
         }
     }
@@ -260,10 +264,12 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
         Ok(self.address_of(base))
     }
 
-    /// Reads on to the end of the guest's page.
+    /// Reads on, at most to the end of the guest's page.
     fn load(&mut self, start: &BatchStart, base: usize, loaded: usize) -> Result<usize, Failure> {
         let at = GraphicsAddress(start.address.0.wrapping_add((loaded - base) as u64 * 4));
-        let more = ((PAGE_SIZE - at.offset()) as usize / 4).min(self.dwords.len() - loaded);
+        let more = ((PAGE_SIZE - at.offset()) as usize / 4)
+            .min(PIECE)
+            .min(self.dwords.len() - loaded);
         let Some(dwords) = self
             .dwords
             .get_mut(loaded..loaded + more)
@@ -315,6 +321,7 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
     }
 
     fn mark_start(&mut self, dword: usize) {
+        self.marked = self.marked.max(dword + 1);
         if let Some(word) = self.starts.get_mut(dword / 64) {
             *word |= 1 << (dword % 64);
         }
@@ -322,10 +329,20 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
 
     /// Takes back the marks from `from` on.
     fn forget_starts(&mut self, from: usize) {
-        for (index, word) in self.starts.iter_mut().enumerate().skip(from / 64) {
+        let end = (self.marked / 64 + 1).min(self.starts.len());
+        self.marked = from;
+        for (index, word) in self.starts.iter_mut().enumerate().take(end).skip(from / 64) {
             let kept = from.saturating_sub(index * 64).min(63) as u32;
             *word &= (1 << kept) - 1;
         }
+    }
+}
+
+impl<H> Drop for Arena<'_, '_, H> {
+    /// Leaves `starts` clear for the next one, however this one ended.
+    fn drop(&mut self) {
+        let end = (self.marked / 64 + 1).min(self.starts.len());
+        self.starts.iter_mut().take(end).for_each(|word| *word = 0);
     }
 }
 

@@ -14,12 +14,13 @@ use gpu::spec::engine::masked;
 use gpu::{DmaPage, Engine, GraphicsAddress, PAGE_SIZE};
 
 use super::Refusal;
-use super::layout::{BATCH_END, END, ENGINE_STATE, Field, field, groups};
+use super::layout::{BATCH_END, Kind, page};
 use crate::GuestFrame;
 use crate::partition::Slice;
 
 /// Dwords of page 1.
-pub const DWORDS: usize = PAGE_SIZE as usize / 4;
+#[cfg(test)]
+const DWORDS: usize = PAGE_SIZE as usize / 4;
 /// RING_CTL bit 0.
 const RING_ENABLE: u32 = 1 << 0;
 /// Byte offset in HEAD, and the number of times the ring wrapped above it.
@@ -32,9 +33,6 @@ const TAIL_OFFSET: u32 = 0x001f_fff8;
 const NO_SYNCHRONOUS_SWITCH: u32 = 1 << 3;
 /// Defined bits of CTX_CONTEXT_CONTROL.
 const CONTROL_BITS: u32 = 0b1111;
-/// MI_MODE, as offset from the base, and its STOP_RING.
-const MI_MODE: u16 = 0x09c;
-const STOP_RING: u32 = 1 << 8;
 /// INDIRECT_CTX bits 5:0: 64-byte lines.
 const INDIRECT_LINES: u32 = 0x3f;
 const LINE: u32 = 64;
@@ -126,16 +124,18 @@ fn value(state: &[u32], at: usize) -> u32 {
 
 /// Reads the copy of a guest's page 1.
 pub fn parse(engine: Engine, state: &[u32], slice: &Slice) -> Result<Image, Refusal> {
-    for (at, register) in groups(engine).iter().flat_map(|group| group.pairs()) {
-        let found = value(state, at);
-        if found == BATCH_END {
+    for ((at, found), (kind, expected)) in state.iter().enumerate().zip(page(engine)) {
+        if *kind != Kind::Register {
+            continue;
+        }
+        if *found == BATCH_END {
             break;
         }
         // A place that was never filled holds zero, and loads nothing.
-        if found != 0 && found != engine.base() + u32::from(register) {
+        if *found != 0 && found != expected {
             return Err(Refusal::ContextRegister {
                 dword: at as u32,
-                register: found,
+                register: *found,
             });
         }
     }
@@ -209,33 +209,24 @@ pub struct Ours {
     pub inhibit: bool,
 }
 
-/// Writes the first [`END`] dwords of a shadow's page 1: our fields, and the context's own state
-/// as `state` has it. The rest of `out` is cleared.
+/// Writes the register lists of a shadow's page 1, as far as `out` and `state` reach: our fields,
+/// and the context's own state as `state` has it.
 ///
 /// Restore is never inhibited on the hardware: the engine would keep the registers of whoever ran
 /// before. A first run starts from zeros instead.
 pub fn rebuild(engine: Engine, state: &[u32], ours: &Ours, out: &mut [u32]) {
-    out.fill(0);
+    for ((out, state), (kind, fixed)) in out.iter_mut().zip(state).zip(page(engine)) {
+        *out = match kind {
+            Kind::State => *state,
+            Kind::EngineState if !ours.inhibit => *state,
+            _ => *fixed,
+        };
+    }
     let mut set = |at: usize, value: u32| {
         if let Some(dword) = out.get_mut(at) {
             *dword = value;
         }
     };
-    for group in groups(engine) {
-        set(group.at, group.header());
-        for (at, register) in group.pairs() {
-            set(at, engine.base() + u32::from(register));
-            let own = match field(register) {
-                Field::State if ours.inhibit && group.at == ENGINE_STATE => 0,
-                Field::State => value(state, at + 1),
-                Field::Ours if register == MI_MODE => masked(STOP_RING, 0),
-                Field::Ours => 0,
-            };
-            set(at + 1, own);
-        }
-    }
-    set(END, BATCH_END);
-
     set(CONTEXT_CONTROL, masked(CONTROL_BITS, NO_SYNCHRONOUS_SWITCH));
     set(RING_TAIL, ours.tail);
     set(RING_START, ours.ring.0 as u32);
@@ -255,15 +246,9 @@ pub fn rebuild(engine: Engine, state: &[u32], ours: &Ours, out: &mut [u32]) {
 /// Makes of what the GPU saved what the guest's page gets from dword 0x41 on: registers that are
 /// ours say nothing.
 pub fn hide(engine: Engine, saved: &mut [u32]) {
-    for (at, register) in groups(engine).iter().flat_map(|group| group.pairs()) {
-        if field(register) == Field::Ours
-            && let Some(value) = saved.get_mut(at + 1)
-        {
-            *value = if register == MI_MODE {
-                masked(STOP_RING, 0)
-            } else {
-                0
-            };
+    for (saved, (kind, fixed)) in saved.iter_mut().zip(page(engine)) {
+        if *kind == Kind::Ours {
+            *saved = *fixed;
         }
     }
 }

@@ -13,6 +13,7 @@
 //! ```
 
 use gpu::Engine;
+use gpu::spec::engine;
 
 /// MI_LOAD_REGISTER_IMM without a length.
 const LOAD_REGISTER_IMM: u32 = 0x22 << 23;
@@ -20,31 +21,27 @@ const LOAD_REGISTER_IMM: u32 = 0x22 << 23;
 const POSTED: u32 = 1 << 12;
 /// MI_BATCH_BUFFER_END.
 pub const BATCH_END: u32 = 0x0a << 23;
+/// MI_MODE, as offset from the base, and its STOP_RING.
+const MI_MODE: u16 = 0x09c;
+const STOP_RING: u32 = 1 << 8;
 /// Dword after the last pair.
 pub const END: usize = 0xaa;
 
 /// One MI_LOAD_REGISTER_IMM of the image.
 #[derive(Debug, Clone, Copy)]
-pub struct Group {
-    /// Dword of the header.
-    pub at: usize,
+struct Group {
+    /// Dword of the header; pairs of register and value follow.
+    at: usize,
     posted: bool,
     /// Registers, as offsets from the engine's base.
-    pub registers: &'static [u16],
+    registers: &'static [u16],
 }
 
 impl Group {
     /// The command's header.
-    pub const fn header(&self) -> u32 {
+    const fn header(&self) -> u32 {
         let length = 2 * self.registers.len() as u32 - 1;
         LOAD_REGISTER_IMM | if self.posted { POSTED } else { 0 } | length
-    }
-
-    /// (dword of the register's offset, offset from the base); the value follows.
-    pub fn pairs(&self) -> impl Iterator<Item = (usize, u16)> {
-        (self.at + 1..)
-            .step_by(2)
-            .zip(self.registers.iter().copied())
     }
 }
 
@@ -78,7 +75,7 @@ const SOFTWARE: Group = Group {
 };
 
 /// Where the group starts that RESTORE_INHIBIT leaves alone.
-pub const ENGINE_STATE: usize = 0x51;
+const ENGINE_STATE: usize = 0x51;
 
 const STREAMER: Group = Group {
     at: ENGINE_STATE,
@@ -91,29 +88,77 @@ const STREAMER: Group = Group {
     ],
 };
 
-/// The groups of an engine's image, in order.
-pub const fn groups(engine: Engine) -> [Group; 4] {
+const fn groups(engine: Engine) -> [Group; 4] {
     match engine {
         Engine::Rcs => [RING, POINTERS, POWER, STREAMER],
         _ => [RING, POINTERS, SOFTWARE, STREAMER],
     }
 }
 
-/// What a shadow does with the value of a register.
+/// What a dword of the page is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    /// Ours alone: checked, replaced or dropped where the image is rebuilt.
+pub enum Kind {
+    /// Between the lists, or a list's header.
+    Fixed,
+    /// The register that the next dword goes to.
+    Register,
+    /// A value that is ours alone: checked, replaced or dropped where the image is rebuilt.
     Ours,
     /// The context's own state: copied in and out.
     State,
+    /// The same, meaningless before the first run.
+    EngineState,
 }
 
-/// Whose value the register at this offset from the base has. Everything that is not plainly the
-/// context's own data (predicate, general-purpose registers, timestamp, blitter tiling) is ours.
-pub const fn field(register: u16) -> Field {
+/// A page as far as [`END`]: each dword's kind, and what it holds unless it is state.
+pub type Page = [(Kind, u32); END + 1];
+
+/// The page of each engine, by [`Engine::index`].
+static PAGES: [Page; Engine::COUNT] = {
+    let mut pages = [[(Kind::Fixed, 0); END + 1]; Engine::COUNT];
+    let mut index = 0;
+    while index < Engine::COUNT {
+        pages[index] = build(Engine::ALL[index]);
+        index += 1;
+    }
+    pages
+};
+
+/// The page of an engine.
+pub fn page(engine: Engine) -> &'static Page {
+    // PANIC: Engine::index is below Engine::COUNT, the array's length.
+    &PAGES[engine.index()]
+}
+
+const fn build(engine: Engine) -> Page {
+    let mut page = [(Kind::Fixed, 0); END + 1];
+    let groups = groups(engine);
+    let mut number = 0;
+    while number < groups.len() {
+        let group = groups[number];
+        page[group.at] = (Kind::Fixed, group.header());
+        let mut index = 0;
+        while index < group.registers.len() {
+            let register = group.registers[index];
+            let at = group.at + 1 + 2 * index;
+            page[at] = (Kind::Register, engine.base() + register as u32);
+            page[at + 1] = value(register, group.at == ENGINE_STATE);
+            index += 1;
+        }
+        number += 1;
+    }
+    page[END] = (Kind::Fixed, BATCH_END);
+    page
+}
+
+/// Everything that is not plainly the context's own data (predicate, general-purpose registers,
+/// timestamp, power request, blitter tiling) is ours.
+const fn value(register: u16, engine_state: bool) -> (Kind, u32) {
     match register {
-        0x3a8 | 0x200 | 0x0c8 | 0x41c | 0x600..=0x67c => Field::State,
-        _ => Field::Ours,
+        0x41c | 0x600..=0x67c if engine_state => (Kind::EngineState, 0),
+        0x3a8 | 0x200 | 0x0c8 => (Kind::State, 0),
+        MI_MODE => (Kind::Ours, engine::masked(STOP_RING, 0)),
+        _ => (Kind::Ours, 0),
     }
 }
 
@@ -123,7 +168,7 @@ mod tests {
     use gpu::spec::context;
 
     #[test]
-    fn groups_fill_the_image_without_overlap_and_agree_with_the_named_values() {
+    fn groups_fill_the_page_without_overlap() {
         for engine in Engine::ALL {
             let mut next = 0;
             for group in groups(engine) {
@@ -132,24 +177,36 @@ mod tests {
             }
             assert_eq!(next, END);
         }
-        let value = |register: u16| {
-            let mut pairs = groups(Engine::Bcs)
-                .into_iter()
-                .flat_map(|group| group.pairs().collect::<Vec<_>>());
-            pairs
-                .find(|(_, found)| *found == register)
-                .map(|(at, _)| at + 1)
-        };
-        assert_eq!(value(0x244), Some(context::CONTEXT_CONTROL));
-        assert_eq!(value(0x034), Some(context::RING_HEAD));
-        assert_eq!(value(0x030), Some(context::RING_TAIL));
-        assert_eq!(value(0x1c0), Some(context::PER_CONTEXT_BATCH));
-        assert_eq!(value(0x1c4), Some(context::INDIRECT_CONTEXT));
-        assert_eq!(value(0x3a8), Some(context::TIMESTAMP));
-        assert_eq!(value(0x28c), Some(context::PDP3_UDW));
-        assert_eq!(value(0x270), Some(context::PDP0_LDW));
-        assert_eq!(value(0x09c), Some(0x55));
         assert_eq!(RING.header(), 0x1100_101b);
         assert_eq!(POWER.header(), 0x1100_0001);
+    }
+
+    #[test]
+    fn named_values_stand_behind_their_registers() {
+        let named = [
+            (0x244, context::CONTEXT_CONTROL),
+            (0x034, context::RING_HEAD),
+            (0x030, context::RING_TAIL),
+            (0x038, context::RING_START),
+            (0x03c, context::RING_CTL),
+            (0x1c0, context::PER_CONTEXT_BATCH),
+            (0x1c4, context::INDIRECT_CONTEXT),
+            (0x1c8, context::INDIRECT_CONTEXT_OFFSET),
+            (0x3a8, context::TIMESTAMP),
+            (0x28c, context::PDP3_UDW),
+            (0x274, context::PDP0_UDW),
+            (0x270, context::PDP0_LDW),
+            (0x09c, 0x55),
+        ];
+        for engine in Engine::ALL {
+            for (register, at) in named {
+                assert_eq!(
+                    page(engine)[at - 1],
+                    (Kind::Register, engine.base() + register)
+                );
+            }
+            let power = if engine == Engine::Rcs { 0x0c8 } else { 0x200 };
+            assert_eq!(page(engine)[context::RPCS - 1].1, engine.base() + power);
+        }
     }
 }

@@ -6,10 +6,10 @@ use gpu::{DmaPage, Engine, Gpu, GraphicsAddress, PAGE_SIZE};
 
 use super::batch::{Arena, Failure};
 use super::commands::chunk;
-use super::image::{DWORDS, Image, Ours, Ring, parse, rebuild};
+use super::image::{Image, Ours, Ring, parse, rebuild};
 use super::layout::{BATCH_END, END};
-use super::memory::{Memory, read, write};
-use super::{Buffer, Refusal, Slot};
+use super::memory::{Memory, copy_page, read, write};
+use super::{Buffer, Refusal, Slot, Workspace};
 use crate::ppgtt::{Hands, Root, Trouble};
 use crate::scan::{self, BatchStart, Limits, Privilege};
 use crate::vgpu::Vgpu;
@@ -132,27 +132,38 @@ fn load<G: Gpu, H: Guests, C: Clock>(
     }
     let page = state_page(vgpu, descriptor)?;
     let state = &mut host.engines.workspace.state;
-    read(&host.guests, page.at(0), state).ok_or(Refusal::Image(at))?;
-    let image = parse(engine, state, &vgpu.slice)?;
+    let Some((lists, rest)) = state.split_at_mut_checked(END + 1) else {
+        return Err(Refusal::Image(at));
+    };
+    read(&host.guests, page.at(0), lists).ok_or(Refusal::Image(at))?;
+    let image = parse(engine, lists, &vgpu.slice)?;
+    let whole = !image.inhibit && lists.get(END) != Some(&BATCH_END);
+    if whole {
+        let behind = page.at(lists.len() as u64 * 4);
+        read(&host.guests, behind, rest).ok_or(Refusal::Image(at))?;
+    }
     let control = state.get(CONTEXT_CONTROL).copied().unwrap_or(0);
 
     // What the image holds apart from page 1's first dwords goes into our pages at once.
     let Some(slot) = vgpu.slot(engine) else {
         return Err(Refusal::Image(at));
     };
-    copy_page(
-        &mut host.guests,
-        image_page(vgpu, descriptor, 0)?,
-        slot.context.page(0),
-    );
-    if !image.inhibit && state.get(END) != Some(&BATCH_END) {
+    if let Some(ours) = slot.context.page(0) {
+        let theirs = image_page(vgpu, descriptor, 0)?;
+        copy_page(&mut host.guests, theirs, ours).ok_or(Refusal::Image(at))?;
+    }
+    if whole {
         load_rest(host, vgpu, engine, descriptor, slot)?;
     }
-    // The registers too, so that every chunk finds them in our page 1.
+    // Every chunk finds the registers in our page 1.
     let state = &host.engines.workspace.state;
-    let ours = slot.context.page(1);
-    if let (Some(page), Some(head)) = (ours, state.get(..END + 1)) {
-        let _ = write(&mut host.guests, page.at(0), head);
+    let state = if whole {
+        state.get(..)
+    } else {
+        state.get(..END + 1)
+    };
+    if let (Some(page), Some(state)) = (slot.context.page(1), state) {
+        let _ = write(&mut host.guests, page.at(0), state);
     }
     let ring = image.ring;
     Ok(Work {
@@ -177,10 +188,16 @@ fn load_rest<G: Gpu, H: Guests, C: Clock>(
     let at = image_address(descriptor);
     let pages = engine.context_pages() as usize;
     let workspace = &mut host.engines.workspace;
+    let state = &workspace.state;
     let Some(rest) = workspace.arena.get_mut(..(pages - 1) * PAGE) else {
         return Ok(());
     };
     for (number, out) in (1..).zip(rest.chunks_mut(PAGE)) {
+        if number == 1 {
+            // Read already: once.
+            out.copy_from_slice(state);
+            continue;
+        }
         let page = image_page(vgpu, descriptor, number)?;
         read(&host.guests, page.at(0), out).ok_or(Refusal::Image(at))?;
     }
@@ -203,7 +220,7 @@ fn load_rest<G: Gpu, H: Guests, C: Clock>(
             what,
         })?;
     }
-    for (number, dwords) in (1..).zip(rest.chunks(PAGE)) {
+    for (number, dwords) in (2..).zip(rest.chunks(PAGE).skip(1)) {
         if let Some(page) = slot.context.page(number) {
             let _ = write(&mut host.guests, page.at(0), dwords);
         }
@@ -280,6 +297,7 @@ fn build<G: Gpu, H: Guests, C: Clock>(
     };
     let chunk = chunk(&memory, &work.ring, &mut arena, &mut workspace.ring)?;
     let used = arena.used();
+    drop(arena);
     vgpu.counters.scanned_bytes += (chunk.dwords + used) as u64 * 4;
 
     // Judged; from here on only our own pages are written.
@@ -305,17 +323,36 @@ fn build<G: Gpu, H: Guests, C: Clock>(
         &slot.ring.pages,
         workspace.ring.get(..chunk.dwords),
     );
-    if let Some(page) = slot.context.page(1) {
-        let state = workspace.state.get_mut(..DWORDS).unwrap_or(&mut []);
-        let _ = read(&host.guests, page.at(0), state);
-        rebuild(engine, state, &ours, &mut workspace.image);
-        if state.get(END) != Some(&BATCH_END)
-            && let (Some(rest), Some(out)) = (state.get(END..), workspace.image.get_mut(END..))
+    let Workspace { state, image, .. } = workspace;
+    if let (Some(page), Some((lists, rest))) =
+        (slot.context.page(1), state.split_at_mut_checked(END + 1))
+    {
+        let _ = read(&host.guests, page.at(0), lists);
+        let mut length = END + 1;
+        rebuild(
+            engine,
+            lists,
+            &ours,
+            image.get_mut(..length).unwrap_or(&mut []),
+        );
+        if let Some(end) = image.get_mut(END)
             && !ours.inhibit
+            && lists.get(END) != Some(&BATCH_END)
         {
-            out.copy_from_slice(rest);
+            // Judged when it was loaded, or saved by the hardware since.
+            *end = lists.get(END).copied().unwrap_or(0);
+            let behind = page.at(lists.len() as u64 * 4);
+            let _ = read(&host.guests, behind, rest);
+            if let Some(out) = image.get_mut(END + 1..) {
+                out.copy_from_slice(rest);
+            }
+            length = image.len();
         }
-        let _ = write(&mut host.guests, page.at(0), &workspace.image);
+        let _ = write(
+            &mut host.guests,
+            page.at(0),
+            image.get(..length).unwrap_or(&[]),
+        );
     }
     work.chunk = chunk.consumed;
     Ok(())
@@ -325,16 +362,6 @@ fn build<G: Gpu, H: Guests, C: Clock>(
 fn store<H: Guests>(guests: &mut H, pages: &[DmaPage], dwords: Option<&[u32]>) {
     for (page, dwords) in pages.iter().zip(dwords.unwrap_or(&[]).chunks(PAGE)) {
         let _ = write(guests, page.at(0), dwords);
-    }
-}
-
-/// Copies a whole page.
-pub fn copy_page<H: Guests>(guests: &mut H, from: DmaPage, to: Option<DmaPage>) {
-    let mut bytes = [0; PAGE_SIZE as usize];
-    if let Some(to) = to
-        && guests.read(from.at(0), &mut bytes).is_ok()
-    {
-        let _ = guests.write(to.at(0), &bytes);
     }
 }
 

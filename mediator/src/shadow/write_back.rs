@@ -8,8 +8,8 @@ use gpu::{Engine, Gpu, PAGE_SIZE};
 
 use super::image::{RUN, hide, singles};
 use super::layout::{BATCH_END, END};
-use super::memory::{read, write};
-use super::prepare::{copy_page, image_page};
+use super::memory::{copy_page, read, write};
+use super::prepare::image_page;
 use crate::vgpu::Vgpu;
 use crate::{Clock, Guests, Host};
 
@@ -27,32 +27,40 @@ pub fn write_back<G: Gpu, H: Guests, C: Clock>(
     };
     let page = |number| image_page(vgpu, work.descriptor, number).ok();
     if let (Some(theirs), Some(ours)) = (page(0), slot.context.page(0)) {
-        copy_page(&mut host.guests, ours, Some(theirs));
+        let _ = copy_page(&mut host.guests, ours, theirs);
     }
     let (Some(theirs), Some(ours)) = (page(1), slot.context.page(1)) else {
         return;
     };
     let saved = &mut host.engines.workspace.state;
-    if read(&host.guests, ours.at(0), saved).is_none() {
+    let Some((lists, rest)) = saved.split_at_mut_checked(END + 1) else {
+        return;
+    };
+    if read(&host.guests, ours.at(0), lists).is_none() {
         return;
     }
-    for (at, value) in singles(&work.ring, work.control, saved) {
+    for (at, value) in singles(&work.ring, work.control, lists) {
         let _ = host
             .guests
             .write(theirs.at(at as u64 * 4), &value.to_le_bytes());
     }
-    hide(engine, saved);
-    // Beyond the end of the list there is nothing, unless the hardware went on there.
-    let whole = engine == Engine::Rcs && saved.get(END) != Some(&BATCH_END);
-    let end = if whole { saved.len() } else { END + 1 };
-    if let Some(run) = saved.get(RUN..end) {
+    hide(engine, lists);
+    if let Some(run) = lists.get(RUN..) {
         let _ = write(&mut host.guests, theirs.at(RUN as u64 * 4), run);
+    }
+    // Beyond the end of the list there is nothing, unless the hardware went on there.
+    let whole = engine == Engine::Rcs && lists.get(END) != Some(&BATCH_END);
+    if whole {
+        let behind = lists.len() as u64 * 4;
+        if read(&host.guests, ours.at(behind), rest).is_some() {
+            let _ = write(&mut host.guests, theirs.at(behind), rest);
+        }
     }
     if whole {
         for number in 2..u64::from(engine.context_pages()) {
             let theirs = image_page(vgpu, work.descriptor, number).ok();
             if let (Some(theirs), Some(ours)) = (theirs, slot.context.page(number as usize)) {
-                copy_page(&mut host.guests, ours, Some(theirs));
+                let _ = copy_page(&mut host.guests, ours, theirs);
             }
         }
     }

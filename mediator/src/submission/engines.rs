@@ -21,6 +21,9 @@ use crate::{Clock, DomainId, Guests, MAX_VGPUS, PageError};
 /// How long one piece of work may have an engine. A guest's own heartbeat gives up after ten
 /// seconds, and others may wait behind this one.
 const BUDGET: u64 = 4_000_000_000;
+/// Most that the time between two looks counts for: a domain that was not scheduled itself must
+/// not blame a guest whose work could not go on either.
+const LOOK: u64 = 250_000_000;
 /// RING_MODE bit 15: submission through execlists.
 const EXECLIST_ENABLE: u32 = 1 << 15;
 /// MI_MODE bit 8.
@@ -43,6 +46,9 @@ pub struct Running {
     pub domain: DomainId,
     /// Since when.
     pub since: u64,
+    /// When it was looked at last, and what it has used of its budget.
+    seen: u64,
+    used: u64,
     /// Context id that we gave it.
     id: u32,
 }
@@ -157,6 +163,16 @@ impl HostEngine {
         complete
     }
 
+    /// Looks at the running work; whether it is over its budget.
+    pub fn overdue(&mut self, now: u64, budget: u64) -> bool {
+        let Some(running) = &mut self.running else {
+            return false;
+        };
+        running.used += now.saturating_sub(running.seen).min(LOOK);
+        running.seen = now;
+        running.used > budget
+    }
+
     /// Submits a guest's image.
     pub fn submit<G: Gpu>(
         &mut self,
@@ -173,6 +189,8 @@ impl HostEngine {
         self.running = Some(Running {
             domain,
             since: now,
+            seen: now,
+            used: 0,
             id: self.next_id,
         });
         gpu.submit(engine, [descriptor, 0]);

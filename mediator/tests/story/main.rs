@@ -5,8 +5,10 @@
 mod common;
 mod driver;
 
+mod allocation;
 mod contract;
 mod draw;
+mod hostile;
 mod refused;
 mod release;
 mod reset;

@@ -257,6 +257,57 @@ fn rings_and_images_that_are_not_the_guests() {
 }
 
 #[test]
+fn pipeline_state_behind_the_register_lists_is_judged_as_commands() {
+    // No end of the list and no inhibit: hardware would go on into the rest of the image.
+    let restore = [(context::CONTEXT_CONTROL, 0x9_0008)];
+    let page = Engine::Rcs.base() + engine::HWS_PGA;
+    let load = [(0xab, 0x1100_0001), (0xac, page), (0xad, 0)];
+    in_image(
+        "state that loads HWS_PGA",
+        Engine::Rcs,
+        &[&restore[..], &load].concat(),
+    );
+    in_image(
+        "state that is none",
+        Engine::Rcs,
+        &[restore[0], (0x1ff, 0x1f80_0000)],
+    );
+    // The last dword of the lists may begin a command that reaches into the rest.
+    let across = [(0xaa, 0x1100_0001), (0xab, page), (0xac, 0)];
+    in_image(
+        "state across the lists' end",
+        Engine::Rcs,
+        &[&restore[..], &across].concat(),
+    );
+    offence(
+        "state on a later page",
+        Engine::Rcs,
+        |machine, driver, context| {
+            driver.request(machine, context, &[]);
+            driver.set(machine, context, restore[0].0, restore[0].1);
+            driver.store(
+                machine,
+                (context.image_frame + 7) * 4096,
+                &load_register(page, 0),
+            );
+            context.descriptor()
+        },
+    );
+
+    let mut machine = machine();
+    let mut driver = Driver::new(&mut machine, 1);
+    let mut context = driver.context(&mut machine, Engine::Rcs, 1);
+    driver.request(&mut machine, &mut context, &[]);
+    driver.set(&mut machine, &context, restore[0].0, restore[0].1);
+    let gpr = Engine::Rcs.base() + engine::GPR;
+    driver.store(&mut machine, context.value_at(0xab), &load_register(gpr, 5));
+    driver.submit(&mut machine, Engine::Rcs, context.descriptor(), 0);
+    settle(&mut machine);
+    driver.all_done(&mut machine, Engine::Rcs);
+    clean(&machine);
+}
+
+#[test]
 fn batches_without_an_end_or_larger_than_can_be_audited() {
     offence(
         "batch into nowhere",
@@ -380,8 +431,12 @@ fn a_blitter_loop_and_a_render_loop_cost_their_own_guest_the_engine_for_its_budg
             bystander.driver.all_done(&mut machine, other);
         }
         assert_eq!(bystander.driver.active(engine), 0, "not looked at yet");
-        machine.clock.advance(5_000_000_000);
+        // A long time in which nobody looked proves nothing.
+        machine.clock.advance(3_600_000_000_000);
+        serve(&mut machine);
+        assert_eq!(bystander.driver.events(&mut machine, engine).len(), 1);
         for _ in 0..50 {
+            machine.clock.advance(100_000_000);
             serve(&mut machine);
         }
         bystander.done(&mut machine);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::partition::{Fences, Region};
-use crate::shadow::layout::Field;
+use crate::shadow::layout::END;
 use proptest::prelude::*;
 
 const SLICE: Slice = Slice {
@@ -17,11 +17,8 @@ const SLICE: Slice = Slice {
 
 fn image(engine: Engine) -> Vec<u32> {
     let mut state = vec![0; DWORDS];
-    for group in groups(engine) {
-        state[group.at] = group.header();
-        for (at, register) in group.pairs() {
-            state[at] = engine.base() + u32::from(register);
-        }
+    for (dword, (_, fixed)) in state.iter_mut().zip(page(engine)) {
+        *dword = *fixed;
     }
     state[CONTEXT_CONTROL] = masked(0x9, 0x9);
     state[RING_START] = 0x10_0000;
@@ -87,7 +84,7 @@ fn rings_outside_the_slice_or_with_offsets_outside_themselves_are_refused() {
 #[test]
 fn a_register_pair_that_names_something_else_is_refused_wherever_it_is() {
     for engine in Engine::ALL {
-        for (at, _) in groups(engine).iter().flat_map(|group| group.pairs()) {
+        for at in registers(engine) {
             let mut state = image(engine);
             state[at] = 0x24d0;
             let refusal = Refusal::ContextRegister {
@@ -102,10 +99,7 @@ fn a_register_pair_that_names_something_else_is_refused_wherever_it_is() {
 #[test]
 fn an_image_without_lists_loads_what_the_driver_filled_in() {
     let mut state = image(Engine::Bcs);
-    for group in groups(Engine::Bcs) {
-        state[group.at] = 0;
-        group.pairs().for_each(|(at, _)| state[at] = 0);
-    }
+    registers(Engine::Bcs).for_each(|at| state[at] = 0);
     assert!(parse(Engine::Bcs, &state, &SLICE).is_ok());
 }
 
@@ -141,10 +135,11 @@ proptest! {
     #[test]
     fn nothing_of_the_guests_page_gets_through_but_its_own_state(
         state in prop::collection::vec(any::<u32>(), DWORDS), index in 0usize..4,
+        inhibit in any::<bool>(),
     ) {
         let engine = Engine::ALL[index];
-        let mut out = vec![!0; DWORDS];
-        rebuild(engine, &state, &OURS, &mut out);
+        let mut out = vec![!0; END + 1];
+        rebuild(engine, &state, &Ours { inhibit, ..OURS }, &mut out);
         prop_assert_eq!(out[RING_START], 0x7700_0000);
         prop_assert_eq!(out[RING_CTL], 0xf001);
         prop_assert_eq!((out[RING_HEAD], out[RING_TAIL]), (0, 0x40));
@@ -152,21 +147,18 @@ proptest! {
         prop_assert_eq!(out[CONTEXT_CONTROL], 0xf_0008);
         prop_assert_eq!(out[INDIRECT_CONTEXT], 0x7800_0002);
         prop_assert_eq!(out[PER_CONTEXT_BATCH], 0x7800_1001);
-        let mut stands = [None; DWORDS];
-        for group in groups(engine) {
-            stands[group.at] = Some(group.header());
-            for (at, register) in group.pairs() {
-                stands[at] = Some(engine.base() + u32::from(register));
-                if field(register) == Field::State {
-                    stands[at + 1] = Some(state[at + 1]);
+        for ((at, (kind, fixed)), state) in page(engine).iter().enumerate().zip(&state) {
+            match kind {
+                Kind::Fixed | Kind::Register => prop_assert_eq!(out[at], *fixed, "{:#x}", at),
+                Kind::State => prop_assert_eq!(out[at], *state, "{:#x}", at),
+                Kind::EngineState => {
+                    prop_assert_eq!(out[at], if inhibit { 0 } else { *state }, "{:#x}", at);
                 }
+                Kind::Ours => {}
             }
         }
-        for (at, expected) in stands.into_iter().enumerate().filter_map(|(a, e)| Some((a, e?))) {
-            prop_assert_eq!(out[at], expected, "dword {:#x}", at);
-        }
+        prop_assert_eq!(out[0x55], masked(0x100, 0));
         prop_assert_eq!(out[END], BATCH_END);
-        prop_assert!(out[END + 1..].iter().all(|dword| *dword == 0));
         prop_assert!(parse(engine, &out, &whole()).is_ok());
     }
 
@@ -176,7 +168,7 @@ proptest! {
         control in 0u32..0x20_0000, head in any::<u32>(), tail in any::<u32>(),
     ) {
         let mut state = state;
-        for (at, _) in groups(Engine::Rcs).iter().flat_map(|group| group.pairs()) {
+        for at in registers(Engine::Rcs) {
             if let Some(register) = state.get_mut(at) {
                 *register = 0;
             }
@@ -204,4 +196,8 @@ fn whole() -> Slice {
         },
         ..SLICE
     }
+}
+
+fn registers(engine: Engine) -> impl Iterator<Item = usize> {
+    (0..=END).filter(move |at| page(engine)[*at].0 == Kind::Register)
 }
