@@ -43,6 +43,8 @@ cargo xtask COMMAND
 ENVIRONMENT
   GSD_CACHE                 the cache; default ${XDG_CACHE_HOME:-~/.cache}/gpu-service-domain
   GSD_CMDLINE               the image's command line for `boot`; default \"loopback=2 exit\"
+  GSD_XEN_ARGS              more words for Xen's command line in the whole chain; guest_loglvl=all
+                            shows what domains write to port 0xE9
   GSD_MIRROR, GSD_SECURITY_MIRROR
                             Debian mirror and security archive; default: this machine's
 ";

@@ -23,6 +23,9 @@ const BOOT_LIMIT: Duration = Duration::from_secs(240);
 /// What each scenario may take beyond its own limit: its logs are printed, its domains destroyed.
 const AFTERWARDS: Duration = Duration::from_secs(60);
 
+/// The serial log without the log files that Dom0 printed into it.
+pub const STORY: &str = "story.log";
+
 /// How a chain is run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -66,6 +69,10 @@ pub fn run(
     if options.flask {
         xen_arguments += " flask=enforcing";
     }
+    if let Ok(more) = std::env::var("GSD_XEN_ARGS") {
+        xen_arguments += " ";
+        xen_arguments += &more;
+    }
     // The policy is found by its magic number.
     let mut modules = format!(
         "{} {arguments},{}",
@@ -92,12 +99,18 @@ pub fn run(
     let all: Duration = scenarios.iter().map(|one| one.timeout + AFTERWARDS).sum();
     let mut report = Report::default();
     let serial = folder.join("serial.log");
+    let mut story = String::new();
     let ending = machine::run(&mut qemu, &serial, BOOT_LIMIT, |line| {
         let was_in_file = report.is_in_file();
         let check = report.line(line).cloned();
         // The consoles were shown as they grew; the files are for later.
-        if options.live && !was_in_file && !report.is_in_file() {
-            println!("{}", printable(line));
+        if !was_in_file && !report.is_in_file() {
+            let line = printable(line);
+            if options.live {
+                println!("{line}");
+            }
+            story.push_str(&line);
+            story.push('\n');
         }
         if let Some(check) = check.filter(|_| !options.live) {
             show(&check.name, check.failure.as_deref());
@@ -109,6 +122,8 @@ pub fn run(
     for end in report.judge(scenarios) {
         show(&end.name, end.failure.as_deref());
     }
+    let path = folder.join(STORY);
+    fs::write(&path, story).at("write", &path)?;
     for (path, text) in &report.files {
         write_log(folder, path, text)?;
     }

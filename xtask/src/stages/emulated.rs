@@ -106,5 +106,6 @@ fn whole_chain(stage: &str, flask: bool, folder: &Path) -> Outcome<Summary> {
     Ok(Summary {
         note: format!("{} scenarios", scenarios.len()),
         checks: report.checks,
+        files: report.files,
     })
 }

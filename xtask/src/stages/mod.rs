@@ -22,13 +22,15 @@ pub struct Summary {
     pub note: String,
     /// Results of its scenarios.
     pub checks: Vec<Check>,
+    /// Their logs: path in the stage's folder, and text.
+    pub files: Vec<(String, String)>,
 }
 
 impl Summary {
     fn note(text: impl Into<String>) -> Self {
         Self {
             note: text.into(),
-            checks: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -195,10 +197,7 @@ fn run_one(stage: &Stage, tally: &mut Tally) {
                 count => {
                     tally.failed.push(name.to_owned());
                     println!("!!! {name}: {count} checks failed in {time}");
-                    let folder = paths::output(name);
-                    Failure::new(format!("logs are in {}", folder.display()))
-                        .with_log(&folder.join("serial.log"))
-                        .print();
+                    explain(&summary, &paths::output(name));
                 }
             }
         }
@@ -207,6 +206,31 @@ fn run_one(stage: &Stage, tally: &mut Tally) {
             println!("!!! {name}: failed in {time}");
             failure.print();
             println!("logs are in {}", paths::output(name).display());
+        }
+    }
+}
+
+/// What helps to find out why scenarios failed: how the run went, and the consoles of their domains.
+fn explain(summary: &Summary, folder: &Path) {
+    Failure::new(format!("logs are in {}", folder.display()))
+        .with_log(&folder.join(STORY))
+        .print();
+    let failed = |scenario: &str| {
+        let prefix = format!("{scenario}/");
+        summary.checks.iter().any(|check| {
+            check.failure.is_some() && (check.name == scenario || check.name.starts_with(&prefix))
+        })
+    };
+    for (path, text) in &summary.files {
+        let Some((scenario, name)) = path.split_once('/') else {
+            continue;
+        };
+        if name.starts_with("guest-") && failed(scenario) {
+            println!("console: {}", folder.join(path).display());
+            let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
+            for line in lines.iter().skip(lines.len().saturating_sub(10)) {
+                println!("  | {}", printable(line));
+            }
         }
     }
 }
