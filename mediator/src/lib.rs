@@ -58,7 +58,10 @@ pub struct Mediator<G, H, C> {
 impl<G: Gpu, H: Guests, C: Clock> Mediator<G, H, C> {
     /// Takes the GPU over: status pages, execlists, interrupts, an empty global GTT.
     pub fn new(gpu: G, guests: H, clock: C) -> Result<Self, StartError> {
-        Ok(Self { host: Host::new(gpu, guests, clock)?, vgpus: ArrayVec::new() })
+        Ok(Self {
+            host: Host::new(gpu, guests, clock)?,
+            vgpus: ArrayVec::new(),
+        })
     }
 
     /// Gives `domain` a vGPU. Everything it will ever need is set aside here.

@@ -350,7 +350,7 @@ fn draw<G: Gpu, H: Guests, C: Clock>(
     let commands = [
         // XY_COLOR_BLT, all four bytes of a pixel; 32 bits per pixel, PATCOPY, pitch in bytes
         2 << 29 | 0x50 << 22 | 3 << 20 | 5,
-        3 << 24 | 0xf0 << 16 | WIDTH * 4,
+        3 << 24 | 0xf0 << 16 | (WIDTH * 4),
         rectangle.top << 16 | rectangle.left,
         rectangle.bottom << 16 | rectangle.right,
         0,
