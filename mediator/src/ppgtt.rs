@@ -32,6 +32,9 @@ use table::{ENTRIES, Raw, Shape};
 const RETIRED: usize = 1024;
 /// Entries changed by one call; more are continued in the next one.
 const BUDGET: u32 = 4096;
+/// Most directories of one root. A driver has one per GiB and its scratch; each costs a look at
+/// every entry whenever something changed.
+const DIRECTORIES: u32 = 256;
 /// TLB invalidation registers by [`Engine::index`]; writing 1 starts, reading 0 is done.
 const TLB_INVALIDATE: [u32; Engine::COUNT] = [0x4260, 0x426c, 0x4264, 0x4270];
 /// How often such a register is read before we go on.
@@ -55,7 +58,12 @@ impl fmt::Display for Trouble {
         match self {
             Self::Later => write!(f, "page tables not followed to the end yet"),
             Self::Root(frame) => write!(f, "no guest RAM at frame {:#x} for the PML4", frame.0),
-            Self::Tables => write!(f, "PPGTT of more than {MAX_TABLES} tables"),
+            Self::Tables => {
+                write!(
+                    f,
+                    "PPGTT of more than {MAX_TABLES} tables or {DIRECTORIES} directories"
+                )
+            }
             Self::Page(error) => write!(f, "PPGTT: {error}"),
         }
     }
@@ -85,8 +93,9 @@ pub struct PpgttSpace {
     stamp: u32,
     /// Roots that queued or running work uses, by engine.
     held: [Option<u16>; Engine::COUNT],
-    /// What is left of the budget of the call under way.
+    /// What is left of the budgets of the call under way: entries, directories.
     left: u32,
+    directories: u32,
 }
 
 /// A shadowed root.
@@ -107,6 +116,7 @@ impl PpgttSpace {
             stamp: 0,
             held: [None; Engine::COUNT],
             left: 0,
+            directories: 0,
         }
     }
 
@@ -132,6 +142,7 @@ impl PpgttSpace {
     ) -> Result<Root, Trouble> {
         self.stamp = self.stamp.wrapping_add(1);
         self.left = BUDGET;
+        self.directories = DIRECTORIES;
         let key = table::Key {
             frame,
             shape: Shape::Directory(4),

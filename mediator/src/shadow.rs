@@ -16,6 +16,7 @@ mod batch;
 mod commands;
 mod image;
 mod layout;
+mod load;
 mod memory;
 mod prepare;
 mod write_back;
@@ -35,6 +36,8 @@ use crate::scan;
 use crate::vgpu::Vgpu;
 use crate::{DomainId, Guests, PageError};
 
+/// Dwords of a page.
+const PAGE: usize = PAGE_SIZE as usize / 4;
 /// Most pages of a context image.
 const CONTEXT_PAGES: usize = 22;
 /// Pages of a shadow ring.
@@ -212,7 +215,6 @@ pub struct Workspace {
 impl Workspace {
     /// Sets all of it aside.
     pub fn new() -> Result<Self, PageError> {
-        const PAGE: usize = PAGE_SIZE as usize / 4;
         const ARENA: usize = BLITTER_ARENA_PAGES * PAGE;
         Ok(Self {
             state: zeroed(PAGE)?,

@@ -145,6 +145,7 @@ impl PpgttSpace {
             }
             return Ok(());
         }
+        self.directories = self.directories.checked_sub(1).ok_or(Trouble::Tables)?;
         // Until the list is complete again, a sweep must read the entries.
         if let Some(table) = self.pool.get_mut(place) {
             table.children = None;

@@ -253,7 +253,7 @@ pub fn hide(engine: Engine, saved: &mut [u32]) {
     }
 }
 
-/// First dword of the run that [`hide`] prepares; the last is [`END`], or the page's on RCS.
+/// First dword of the run that [`hide`] prepares; the last is the lists' end, or the page's on RCS.
 pub const RUN: usize = 0x41;
 
 /// Single values that go back besides: (dword, value).

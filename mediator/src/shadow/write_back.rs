@@ -8,8 +8,8 @@ use gpu::{Engine, Gpu, PAGE_SIZE};
 
 use super::image::{RUN, hide, singles};
 use super::layout::{BATCH_END, END};
+use super::load::image_page;
 use super::memory::{copy_page, read, write};
-use super::prepare::image_page;
 use crate::vgpu::Vgpu;
 use crate::{Clock, Guests, Host};
 

@@ -84,6 +84,8 @@ pub struct HostEngines {
     places: [Option<DomainId>; MAX_VGPUS],
     /// Nanoseconds that one piece of work may take.
     pub budget: u64,
+    /// Whose page tables are followed next, counting engines of vGPUs.
+    pub turn: usize,
 }
 
 impl HostEngines {

@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use gpu::Engine;
 
-use crate::driver::{Driver, batch, machine, serve, settle, store};
+use crate::driver::{BATCH_END, Driver, batch, machine, serve, settle, store};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -43,7 +43,7 @@ fn a_submission_a_lite_restore_and_their_completions_allocate_nothing() {
         .map(|engine| [(); 2].map(|()| driver.context(&mut machine, engine, 2)));
     let frame = driver.frames(2);
     let at = driver.map(&mut machine, frame, 2);
-    let commands = [&store(false, at + 4096, 7)[..], &[crate::driver::BATCH_END]].concat();
+    let commands = [&store(false, at + 4096, 7)[..], &[BATCH_END]].concat();
     driver.store(&mut machine, frame * 4096, &commands);
     let mut counted = 0;
     for round in 0..40 {

@@ -3,12 +3,18 @@
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "stories use a part of it")]
 mod common;
+
+mod bystander;
 mod driver;
 
 mod allocation;
 mod contract;
+mod copies;
 mod draw;
+mod hang;
 mod hostile;
+mod random;
 mod refused;
 mod release;
 mod reset;
+mod tables;
