@@ -36,17 +36,33 @@ refused() {
 
 # wait_for SECONDS COMMAND…: tries the command five times a second until it succeeds.
 wait_for() {
-    local tries=$(($1 * 5))
+    local end=$((SECONDS + $1))
     shift
-    while ! "$@" > /dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || return 1
+    until "$@" > /dev/null 2>&1; do
+        [ "$SECONDS" -lt "$end" ] || return 1
         sleep 0.2
     done
 }
 
-# wait_line DOMAIN PATTERN SECONDS: waits for a line on the domain's console (basic regexp).
-wait_line() { wait_for "$3" grep -q -e "$2" "/var/log/xen/guest-$1.log"; }
+# wait_line DOMAIN PATTERN SECONDS: waits for a line on the domain's console (extended regexp).
+wait_line() { line_after 0 "$@" > /dev/null; }
+
+# line_after BYTES DOMAIN PATTERN SECONDS: prints the first such line behind the first BYTES.
+line_after() {
+    local lines tail line end=$((SECONDS + $4)) status=1
+    exec {lines}< <(exec tail -c "+$(($1 + 1))" -F "/var/log/xen/guest-$2.log" 2> /dev/null)
+    tail=$!
+    while [ "$SECONDS" -lt "$end" ] && read -r -t "$((end - SECONDS))" -u "$lines" line; do
+        if [[ $line =~ $3 ]]; then
+            echo "${line%$'\r'}"
+            status=0
+            break
+        fi
+    done
+    kill "$tail"
+    exec {lines}<&-
+    return $status
+}
 
 # wait_gone DOMAIN SECONDS: waits until Xen knows the domain no more.
 wait_gone() { wait_for "$2" domain_gone "$1"; }
@@ -96,13 +112,11 @@ service_says() { [ "$(xenstore-read "$gpu/state")" = "$1" ]; }
 
 # resources: what the service domain holds for guests now, one line of its `status`.
 resources() {
-    local log=/var/log/xen/guest-gpu-service.log before
-    before=$(grep -c -a '^resources:' "$log")
+    local before
+    before=$(stat -c %s /var/log/xen/guest-gpu-service.log)
     printf 'status\n' > "$(xenstore-read "/local/domain/$service/console/tty")"
-    wait_for 10 more_lines '^resources:' "$log" "$before" || return 1
-    grep -a '^resources:' "$log" | tail -n 1 | tr -d '\r'
+    line_after "$before" gpu-service '^resources:' 30
 }
-more_lines() { [ "$(grep -c -a "$1" "$2")" -gt "$3" ]; }
 
 # resources_are NAME WANTED: compares, giving the service domain a while to let go.
 resources_are() {
@@ -152,17 +166,17 @@ says() {
 
 # ask DOMID COMMAND [NODE VALUE]…: a command to the service domain past gpuctl; its answer.
 ask() {
-    local node="$gpu/vgpu/$1" command=$2
+    local node="$gpu/vgpu/$1" command=$2 pairs=()
     shift 2
-    xenstore-rm "$node" 2> /dev/null
     while [ $# -ge 2 ]; do
-        xenstore-write "$node/$1" "$2"
+        pairs+=("$node/$1" "$2")
         shift 2
     done
-    xenstore-write "$node/command" "$command"
-    wait_for 10 xenstore-read "$node/state" || echo "no answer"
+    xenstore-rm "$node" 2> /dev/null
+    xenstore-write "${pairs[@]}" "$node/command" "$command"
+    wait_for 30 xenstore-read "$node/state" || echo "no answer"
     echo "$(xenstore-read "$node/state"): $(xenstore-read "$node/reason")"
 }
 
-# relay GUEST: the results of a guest's test program as results of the scenario.
-relay() { console "$1" | tr -d '\r' | grep -a -e '^CHECK guest-' -e '^FIGURE ' | sed "s/^CHECK guest-/CHECK $1-/"; }
+# figures DOMAIN: the figures a guest measured.
+figures() { console "$1" | tr -d '\r' | grep -a '^FIGURE '; }

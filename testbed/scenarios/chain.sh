@@ -1,6 +1,6 @@
 # The whole chain on stock Xen: service domain, gpuctl, one HVM guest that tests its vGPU by hand.
 # stages: xen
-# timeout: 300
+# timeout: 420
 # checks: 60
 
 gpuctl=/payload/gpuctl
@@ -28,13 +28,15 @@ xenstore-rm "$gpu/vgpu/4242"
 resources_are nothing-left-by-refusals "$before"
 
 # The three steps of `gpuctl create` singly, with a second attach and a detach in between.
-guest_config guest plain "checks bench 200" \
+guest_config guest plain "checks bench 100" \
     -e 's#^device_model_args .*#device_model_args = ["-device", "xen-platform,addr=3", "-device", "e1000,addr=6,mac=00:16:3e:00:00:01"]#'
 check guest-created xl create -p /tmp/guest.cfg && stamp "guest created paused"
 check attach $gpuctl attach guest "${sizes[@]}"
 check attach-again exits 4 $gpuctl attach guest "${sizes[@]}"
 check list says 'guest *attached *16 *64 *4' $gpuctl list
 $gpuctl list
+check asked-again says '^refused: .*already' \
+    ask "$(xl domid guest)" attach low-gm 16 high-gm 64 fences 4 weight 2
 check detach $gpuctl detach guest
 resources_are nothing-left-by-detach "$before"
 check reattach $gpuctl attach guest "${sizes[@]}"
@@ -45,8 +47,9 @@ guest_config second plain ""
 check second-guest exits 7 $gpuctl create /tmp/second.cfg "${sizes[@]}"
 check second-guest-undone wait_gone second 20
 
-check guest-tested wait_line guest '^GUEST end' 200 && stamp "guest is done"
-relay guest
+check guest-tested wait_line guest '^GUEST end' 300 && stamp "guest is done"
+relay_checks guest
+figures guest
 check guest-gone wait_gone guest 30
 resources_are nothing-left-by-guest "$before"
 check list-after says 'guest is gone' $gpuctl list

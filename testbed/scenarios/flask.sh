@@ -1,6 +1,6 @@
 # Xen with FLASK: several guests at once, one misbehaves, one is destroyed, one has the wrong label.
 # stages: flask
-# timeout: 300
+# timeout: 420
 # checks: 40
 
 gpuctl=/payload/gpuctl
@@ -56,9 +56,11 @@ check unborn-destroyed xl destroy unborn
 check unborn-gone wait_gone unborn 20
 
 check vandal-done wait_line vandal '^GUEST end' 150
-relay vandal
+relay_checks vandal
+figures vandal
 check painter-done wait_line painter '^GUEST end' 150
-relay painter
+relay_checks painter
+figures painter
 check painter-gone wait_gone painter 30
 check vandal-gone wait_gone vandal 30
 resources_are nothing-left "$before"

@@ -6,10 +6,12 @@ mod host_side;
 pub use emulated::plain_machine;
 pub use host_side::renew_dependencies;
 
+use crate::bed::chain::STORY;
 use crate::bed::report::Check;
 use crate::bench;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::failure::printable;
 use crate::paths;
 use crate::progress::seconds;
 use std::path::Path;
