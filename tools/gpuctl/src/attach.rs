@@ -61,6 +61,13 @@ impl Session<'_> {
     /// Gives `guest`, which must not run yet, a vGPU of these sizes.
     pub fn attach(&mut self, guest: u32, sizes: &Sizes) -> Result<()> {
         self.wait_ready()?;
+        // Asking would be refused as well, and the refusal would take the place of this state.
+        let state = self
+            .store
+            .read(&nodes::of_vgpu(self.service, guest, "state"))?;
+        if state.is_some_and(|state| state.word() == Some("attached")) {
+            return Err(Error::AlreadyAttached(guest));
+        }
         self.sweep()?;
         // It learns from this that a guest is gone, sooner than by asking.
         if let Err(error) = self.store.allow_reading("@releaseDomain", self.service) {

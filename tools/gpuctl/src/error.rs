@@ -3,6 +3,8 @@
 use core::fmt;
 use std::io;
 
+use xen::xenstore::XenstoreError;
+
 use crate::text::Untrusted;
 
 /// What a command returns.
@@ -19,8 +21,8 @@ pub enum Error {
     Xenstore {
         /// Node or special name asked for.
         path: String,
-        /// Its answer, an errno name.
-        answer: Untrusted,
+        /// What went wrong.
+        error: XenstoreError,
     },
     /// No domain has the service domain's usual name.
     NoService,
@@ -51,6 +53,8 @@ pub enum Error {
         /// Its own words.
         reason: Untrusted,
     },
+    /// The guest has a vGPU.
+    AlreadyAttached(u32),
     /// The service domain answered with a state that the protocol does not know.
     Nonsense {
         /// The node.
@@ -109,7 +113,7 @@ impl Error {
             Self::NoXenstore(_) | Self::Xenstore { .. } | Self::Output(_) => 1,
             Self::Usage(_) | Self::Config { .. } => 2,
             Self::NoService | Self::NotAService(_) | Self::ServiceFailed { .. } => 3,
-            Self::Refused { .. } => 4,
+            Self::Refused { .. } | Self::AlreadyAttached(_) => 4,
             Self::NoDomain(_)
             | Self::SeveralDomains(_)
             | Self::NotHvm { .. }
@@ -131,7 +135,7 @@ impl fmt::Display for Error {
                  gpuctl runs in Dom0, as root, with xenstored up \
                  (/run/xenstored/socket or /dev/xen/xenbus)"
             ),
-            Self::Xenstore { path, answer } => write!(f, "Xenstore, {path}: {answer}"),
+            Self::Xenstore { path, error } => write!(f, "Xenstore, {path}: {error}"),
             Self::NoService => write!(
                 f,
                 "no domain is named gpu-service\n\
@@ -166,6 +170,10 @@ impl fmt::Display for Error {
                     "the service domain refused a vGPU for d{guest}: {reason}"
                 )
             }
+            Self::AlreadyAttached(guest) => write!(
+                f,
+                "d{guest} has a vGPU already; to give it another one: gpuctl detach {guest} first"
+            ),
             Self::Nonsense { path, value } => write!(
                 f,
                 "{path} holds {value}, which is no state this gpuctl knows\n\

@@ -32,7 +32,7 @@ fn tree() -> Tree {
         ("/local/domain/3/data/gpu/free-fences", "28"),
         ("/local/domain/7/name", "h1"),
         ("/libxl/7/type", "hvm"),
-        ("@releaseDomain", "n0"),
+        ("@releaseDomain", "n0\0"),
     ]
     .map(|(path, value)| (path.to_owned(), value.as_bytes().to_vec()))
     .into()
@@ -251,6 +251,16 @@ fn a_refusal_is_told_in_the_service_domains_words_with_control_characters_escape
             .to_string()
             .contains(r"asked 384 MiB high GM, 128 MiB left\x1b[2J")
     );
+}
+
+#[test]
+fn a_guest_that_has_a_vgpu_keeps_it_and_its_nodes() {
+    let mut attached = tree();
+    attached.insert(STATE.into(), b"attached".to_vec());
+    let (answer, _, after) = command("attach h1", attached.clone(), None, |_, _, _| {});
+    let error = answer.unwrap_err();
+    assert_eq!((error.status(), &after), (4, &attached));
+    assert!(error.to_string().contains("detach"));
 }
 
 #[test]

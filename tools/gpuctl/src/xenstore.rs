@@ -1,55 +1,38 @@
-//! A Xenstore client over xenstored's socket or the kernel's xenbus device.
+//! Xenstore over xenstored's socket or the kernel's xenbus device.
 //!
-//! Every message is a 16-byte header (type, request, transaction, length; little-endian) and at
-//! most 4096 bytes: `xen/include/public/io/xs_wire.h`. Watch events arrive between answers. A
-//! thread reads, so that waiting can have a deadline on a socket and on a character device alike.
+//! The protocol is [`xen::xenstore::Client`]'s; here are the byte stream and the waiting. A thread
+//! reads, so that waiting can have a deadline on a socket and on a character device alike.
 
+use core::cell::RefCell;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
+use xen::DomainId;
+use xen::xenstore::{Access, Client, Permission, Transaction, Transport, XenstoreError};
+
 use crate::error::{Error, Result};
 use crate::text::Untrusted;
 
-/// Longest payload of a message.
-const PAYLOAD_MAX: usize = 4096;
 /// How long xenstored itself may take to answer a request.
 const ANSWER: Duration = Duration::from_secs(30);
-
-/// `enum xsd_sockmsg_type`, what is used of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-enum Kind {
-    Directory = 1,
-    Read = 2,
-    GetPermissions = 3,
-    Watch = 4,
-    Unwatch = 5,
-    Write = 11,
-    Remove = 13,
-    SetPermissions = 14,
-}
-
-const WATCH_EVENT: u32 = 15;
-const ERROR: u32 = 16;
-
-struct Message {
-    kind: u32,
-    request: u32,
-    payload: Vec<u8>,
-}
+/// Every request stands alone.
+const NONE: Transaction = Transaction::NONE;
+/// The only token: whichever watch fired, the caller looks again.
+const TOKEN: &str = "gpuctl";
+/// What a closed connection counts as (EPIPE).
+const CLOSED: i32 = 32;
 
 /// One connection.
 pub struct Xenstore {
-    out: Box<dyn Write>,
-    incoming: Receiver<io::Result<Message>>,
-    events: VecDeque<Vec<u8>>,
-    request: u32,
+    client: Client<Stream>,
+    inbox: Rc<Inbox>,
 }
 
 impl Xenstore {
@@ -79,195 +62,179 @@ impl Xenstore {
     pub fn over(mut input: impl Read + Send + 'static, out: impl Write + 'static) -> Self {
         let (sender, incoming) = channel();
         thread::spawn(move || {
-            loop {
-                let message = receive(&mut input);
-                let last = message.is_err();
-                if sender.send(message).is_err() || last {
+            let mut bytes = [0; 4096];
+            // Ends with the stream, an error, or when nobody listens any more.
+            while let Ok(count @ 1..) = input.read(&mut bytes) {
+                let chunk = bytes.get(..count).unwrap_or_default().to_vec();
+                if sender.send(chunk).is_err() {
                     return;
                 }
             }
         });
-        Self {
-            out: Box::new(out),
+        let inbox = Rc::new(Inbox {
             incoming,
-            events: VecDeque::new(),
-            request: 0,
+            bytes: RefCell::default(),
+        });
+        let stream = Stream {
+            out: Box::new(out),
+            inbox: Rc::clone(&inbox),
+            deadline: None,
+        };
+        Self {
+            client: Client::new(stream),
+            inbox,
         }
     }
 
     /// The value of a node; `None` if there is no such node.
     pub fn read(&mut self, path: &str) -> Result<Option<Untrusted>> {
-        Ok(self.optional(Kind::Read, path)?.map(Untrusted))
+        match self.client.read(NONE, path) {
+            Ok(value) => Ok(Some(Untrusted(value))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(failed(path, error)),
+        }
     }
 
     /// The names of a node's children; empty if there is no such node.
     pub fn directory(&mut self, path: &str) -> Result<Vec<String>> {
-        let names = self.optional(Kind::Directory, path)?.unwrap_or_default();
-        Ok(names
-            .split(|byte| *byte == 0)
-            .filter(|name| !name.is_empty())
-            .map(|name| String::from_utf8_lossy(name).into_owned())
-            .collect())
+        match self.client.directory(NONE, path) {
+            Ok(names) => Ok(names),
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(failed(path, error)),
+        }
     }
 
     /// Writes a node, making it and its parents where they are missing.
     pub fn write(&mut self, path: &str, value: &str) -> Result<()> {
-        let payload = [path.as_bytes(), b"\0", value.as_bytes()].concat();
-        self.ask(Kind::Write, path, &payload).map(drop)
+        self.client
+            .write(NONE, path, value.as_bytes())
+            .map_err(|error| failed(path, error))
     }
 
     /// Removes a node and everything below; a missing one is fine.
     pub fn remove(&mut self, path: &str) -> Result<()> {
-        self.optional(Kind::Remove, path).map(drop)
+        match self.client.rm(NONE, path) {
+            // xenstored says so when the parent is missing as well.
+            Err(error) if !error.is_not_found() => Err(failed(path, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Lets `domain` read a node or special name, keeping everybody else's permissions.
     pub fn allow_reading(&mut self, path: &str, domain: u32) -> Result<()> {
-        let mut permissions = self.ask(
-            Kind::GetPermissions,
-            path,
-            &[path.as_bytes(), b"\0"].concat(),
-        )?;
-        let wanted = format!("r{domain}");
-        if permissions
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == wanted.as_bytes())
-        {
+        let number = u16::try_from(domain).map_err(|_| Error::NoDomain(domain.to_string()))?;
+        let wanted = Permission {
+            domain: DomainId(number),
+            access: Access::Read,
+        };
+        let permissions = self.client.get_permissions(NONE, path);
+        let mut permissions = permissions.map_err(|error| failed(path, error))?;
+        if permissions.contains(&wanted) {
             return Ok(());
         }
-        if permissions.last().is_some_and(|last| *last != 0) {
-            permissions.push(0);
-        }
-        let payload = [
-            path.as_bytes(),
-            b"\0",
-            &permissions,
-            wanted.as_bytes(),
-            b"\0",
-        ]
-        .concat();
-        self.ask(Kind::SetPermissions, path, &payload).map(drop)
+        permissions.push(wanted);
+        let set = self.client.set_permissions(NONE, path, &permissions);
+        set.map_err(|error| failed(path, error))
     }
 
     /// Asks for an event at every change of or below `path`; the first comes at once.
     pub fn watch(&mut self, path: &str) -> Result<()> {
-        let payload = [path.as_bytes(), b"\0gpuctl\0"].concat();
-        self.ask(Kind::Watch, path, &payload).map(drop)
+        self.client
+            .watch(path, TOKEN)
+            .map_err(|error| failed(path, error))
     }
 
-    /// Ends a watch and forgets its events.
+    /// Ends a watch. Its last events may still come, and make somebody look once more.
     pub fn unwatch(&mut self, path: &str) -> Result<()> {
-        let payload = [path.as_bytes(), b"\0gpuctl\0"].concat();
-        self.ask(Kind::Unwatch, path, &payload)?;
-        self.events.clear();
-        Ok(())
+        self.client
+            .unwatch(path, TOKEN)
+            .map_err(|error| failed(path, error))
     }
 
-    /// Waits for any watch event, or until `longest` has passed: false.
-    pub fn wait(&mut self, longest: Duration) -> Result<bool> {
-        if self.events.pop_front().is_some() {
-            return Ok(true);
-        }
-        match self.incoming.recv_timeout(longest) {
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err(error)) => Err(Error::NoXenstore(error)),
-            Err(RecvTimeoutError::Timeout) => Ok(false),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::NoXenstore(closed())),
-        }
-    }
-
-    /// A request about one path whose absence is an answer, not a failure.
-    fn optional(&mut self, kind: Kind, path: &str) -> Result<Option<Vec<u8>>> {
-        match self.ask(kind, path, &[path.as_bytes(), b"\0"].concat()) {
-            Ok(payload) => Ok(Some(payload)),
-            Err(Error::Xenstore { answer, .. }) if answer.0 == b"ENOENT" => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// One request and its answer; watch events that arrive in between are kept.
-    fn ask(&mut self, kind: Kind, path: &str, payload: &[u8]) -> Result<Vec<u8>> {
-        let protocol = |answer: &str| Error::Xenstore {
-            path: path.into(),
-            answer: answer.into(),
-        };
-        if payload.len() > PAYLOAD_MAX {
-            return Err(protocol("E2BIG"));
-        }
-        self.request = self.request.wrapping_add(1);
-        let header = [kind as u32, self.request, 0, payload.len() as u32];
-        let mut packet: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
-        packet.extend_from_slice(payload);
-        self.out
-            .write_all(&packet)
-            .and_then(|()| self.out.flush())
-            .map_err(Error::NoXenstore)?;
-
-        let deadline = Instant::now() + ANSWER;
+    /// Waits for any watch event, or for at most `longest`.
+    pub fn wait(&mut self, longest: Duration) -> Result<()> {
+        let deadline = Instant::now() + longest;
         loop {
+            let event = self
+                .client
+                .next_event()
+                .map_err(|error| failed("events", error))?;
+            if event.is_some() || self.client.take_events_lost() {
+                return Ok(());
+            }
             let left = deadline.saturating_duration_since(Instant::now());
-            let message = match self.incoming.recv_timeout(left) {
-                Ok(message) => message.map_err(Error::NoXenstore)?,
-                Err(RecvTimeoutError::Timeout) => return Err(protocol("no answer")),
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::NoXenstore(closed())),
-            };
-            match message.kind {
-                WATCH_EVENT => self.events.push_back(message.payload),
-                _ if message.request != self.request => {
-                    return Err(protocol("answer out of order"));
-                }
-                ERROR => {
-                    let name = message
-                        .payload
-                        .split(|byte| *byte == 0)
-                        .next()
-                        .unwrap_or_default();
-                    let answer = Untrusted(name.to_vec());
-                    return Err(Error::Xenstore {
-                        path: path.into(),
-                        answer,
-                    });
-                }
-                answered if answered == kind as u32 => return Ok(message.payload),
-                _ => return Err(protocol("answer of another type")),
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.inbox
+                .fill(left)
+                .map_err(|error| failed("events", error))?;
+        }
+    }
+}
+
+fn failed(path: &str, error: XenstoreError) -> Error {
+    match error {
+        XenstoreError::Host(errno) => Error::NoXenstore(io::Error::from_raw_os_error(errno)),
+        error => Error::Xenstore {
+            path: path.into(),
+            error,
+        },
+    }
+}
+
+/// What the reading thread has brought.
+struct Inbox {
+    incoming: Receiver<Vec<u8>>,
+    bytes: RefCell<VecDeque<u8>>,
+}
+
+impl Inbox {
+    /// Waits until there are bytes, or for at most `longest`; whether there are any.
+    fn fill(&self, longest: Duration) -> core::result::Result<bool, XenstoreError> {
+        let mut bytes = self.bytes.borrow_mut();
+        if bytes.is_empty() {
+            match self.incoming.recv_timeout(longest) {
+                Ok(chunk) => bytes.extend(chunk),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(XenstoreError::Host(CLOSED)),
             }
         }
+        Ok(!bytes.is_empty())
     }
 }
 
-fn closed() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        "xenstored closed the connection",
-    )
+/// Both directions, with the time that one request may take.
+struct Stream {
+    out: Box<dyn Write>,
+    inbox: Rc<Inbox>,
+    deadline: Option<Instant>,
 }
 
-fn receive(input: &mut impl Read) -> io::Result<Message> {
-    let mut header = [0; 16];
-    input.read_exact(&mut header)?;
-    let [kind, request, _, length] = words(header);
-    if length as usize > PAYLOAD_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "message longer than 4096 bytes",
-        ));
+impl Transport for Stream {
+    fn put(&mut self, bytes: &[u8]) -> core::result::Result<usize, XenstoreError> {
+        self.out
+            .write_all(bytes)
+            .and_then(|()| self.out.flush())
+            .map(|()| bytes.len())
+            .map_err(|error| XenstoreError::Host(error.raw_os_error().unwrap_or(CLOSED)))
     }
-    let mut payload = vec![0; length as usize];
-    input.read_exact(&mut payload)?;
-    Ok(Message {
-        kind,
-        request,
-        payload,
-    })
-}
 
-fn words(header: [u8; 16]) -> [u32; 4] {
-    let mut words = [0; 4];
-    for (word, bytes) in words.iter_mut().zip(header.chunks_exact(4)) {
-        *word = bytes
-            .iter()
-            .rev()
-            .fold(0, |value, byte| value << 8 | u32::from(*byte));
+    fn get(&mut self, into: &mut [u8], wait: bool) -> core::result::Result<usize, XenstoreError> {
+        let left = match self.deadline {
+            Some(deadline) if wait => deadline.saturating_duration_since(Instant::now()),
+            _ => Duration::ZERO,
+        };
+        self.inbox.fill(left)?;
+        let mut bytes = self.inbox.bytes.borrow_mut();
+        let count = into.len().min(bytes.len());
+        for (to, from) in into.iter_mut().zip(bytes.drain(..count)) {
+            *to = from;
+        }
+        Ok(count)
     }
-    words
+
+    fn begin(&mut self) {
+        self.deadline = Some(Instant::now() + ANSWER);
+    }
 }
