@@ -28,7 +28,7 @@ pub fn state_page(vgpu: &Vgpu, descriptor: Descriptor) -> Result<DmaPage, Refusa
 }
 
 /// Reads and checks the image of an element that begins to run; the register state stays in the
-/// workspace only as long as this call and [`build`] after it.
+/// workspace until the same submission is built.
 pub fn load<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &Vgpu,
