@@ -2,8 +2,6 @@
 
 #[path = "../src/frames/bitmap.rs"]
 mod bitmap;
-#[path = "../src/time/scale.rs"]
-mod scale;
 #[path = "../src/paging/tables.rs"]
 #[expect(dead_code, reason = "the kernel alone loads the root into CR3")]
 mod tables;
@@ -13,7 +11,6 @@ use std::ops::Range;
 
 use bitmap::Bitmap;
 use proptest::prelude::*;
-use scale::Scale;
 use tables::{Access, AddressSpace, MapError, Tables};
 
 #[derive(Debug, Clone)]
@@ -188,27 +185,4 @@ fn pages_the_processor_marked_as_used_count_as_mapped() {
     memory.write(leaf, 0, entry | 0x60);
     assert_eq!(space.lookup(&memory, 0), Some(Access::Data));
     assert_eq!(space.map(&mut memory, 0..PAGE, Access::Data), Ok(()));
-}
-
-proptest! {
-    #[test]
-    fn a_second_of_cycles_is_a_second(hertz in 1_000u64..1 << 40, seconds in 0u64..1000) {
-        let scale = Scale::of_frequency(hertz);
-        let nanoseconds = scale.nanoseconds(hertz * seconds);
-        // The multiplier has 32 significant bits, and a right shift loses cycles below one.
-        let error = nanoseconds.abs_diff(seconds * 1_000_000_000);
-        prop_assert!(error <= 2 + seconds, "off by {} ns at {} Hz", error, hertz);
-    }
-
-    #[test]
-    fn no_scale_and_no_count_overflow(multiplier: u32, shift: i8, a: u64, b: u64) {
-        let scale = Scale { multiplier, shift };
-        let (few, many) = (a.min(b), a.max(b));
-        prop_assert!(scale.nanoseconds(few) <= scale.nanoseconds(many));
-    }
-
-    #[test]
-    fn any_frequency_gives_a_scale(hertz: u64) {
-        prop_assert!(Scale::of_frequency(hertz).multiplier >= 1 << 31 || hertz > 1 << 60);
-    }
 }

@@ -18,13 +18,13 @@ use mediator::MAX_VGPUS;
 use spin::{Mutex, Once};
 use xen::abi::hvm::Parameter;
 use xen::abi::memory::E820Entry;
-use xen::abi::shared_info::VcpuInfo;
 use xen::console::Console;
 use xen::detect::Presence;
 use xen::hypercall::cpuid;
 use xen::memory::{self, MemoryError, Window};
 use xen::scheduling::{self, ShutdownReason};
 use xen::shared::MappedPage;
+use xen::time::TimeRecord;
 use xen::xenstore::{Client, PollDoorbell, RingTransport};
 use xen::{DomainId, EventChannels, HypercallPage, Port, PortSet, Version, parameters};
 
@@ -44,6 +44,7 @@ const XENSTORE_SECONDS: u32 = 1;
 pub type Store = Client<RingTransport<MappedPage, PollDoorbell<HypercallPage, MappedPage>>>;
 
 static PAGE: Once<HypercallPage> = Once::new();
+static SHARED_PAGE: Once<MappedPage> = Once::new();
 static CONSOLE: Mutex<Option<Console<HypercallPage, MappedPage>>> = Mutex::new(None);
 
 /// Xen, before there is memory to speak of.
@@ -162,11 +163,7 @@ impl Xen {
         let shared = windows.part(SHARED_INFO, 1).ok_or(NO_ROOM)?;
         memory::map_shared_info(&page, shared)?;
         let shared = shared.page(0).ok_or(NO_ROOM)?;
-        // vcpu_info of vCPU 0 is the first thing in the shared page.
-        let record = core::mem::offset_of!(VcpuInfo, time) as u64;
-        let record = Frame(windows.first() + SHARED_INFO).address() + record;
-        // SAFETY: the record of the only vCPU, in the page just mapped for good; Xen writes it.
-        unsafe { time::use_xen(record as *const _) };
+        SHARED_PAGE.call_once(|| shared);
         let events = EventChannels::new(page, shared);
         events.mask_all();
         let mut xen = Self {
@@ -218,7 +215,7 @@ impl Xen {
         } else {
             deadline
         };
-        if let Err(error) = scheduling::poll(&self.page, &all, Some(time::to_xen(deadline))) {
+        if let Err(error) = scheduling::poll(&self.page, &all, Some(to_system_time(deadline))) {
             warn!("xen: {error}");
             scheduling::yield_now(&self.page);
         }
@@ -230,10 +227,27 @@ impl Xen {
             info!("xen: no Xenstore for this domain");
             return;
         };
-        let now = || time::to_xen(time::now());
+        let now = || to_system_time(time::now());
         let doorbell = PollDoorbell::new(self.events, self.page, port, now, XENSTORE_SECONDS);
         self.store_port = Some(port);
         self.store = Some(Client::new(RingTransport::new(page, doorbell)));
+    }
+}
+
+/// Xen's system time: its record of vCPU 0, the only one, read anew each time, because Xen
+/// corrects it as it goes. `None` before the shared page is mapped.
+pub fn system_time() -> Option<u64> {
+    let record = TimeRecord::read(SHARED_PAGE.get()?, 0)?;
+    Some(record.nanoseconds(time::cycles()))
+}
+
+/// A time of [`time::now`] as Xen's system time; without a record any will do, the call that gets
+/// it returns at once.
+fn to_system_time(time: u64) -> u64 {
+    match system_time() {
+        // Two steps: `time` may lie before now, and Xen's clock below ours.
+        Some(xen) => xen.saturating_add(time).saturating_sub(time::now()),
+        None => time,
     }
 }
 
