@@ -14,7 +14,7 @@ use gpu::spec::engine::masked;
 use gpu::{DmaPage, Engine, GraphicsAddress, PAGE_SIZE};
 
 use super::Refusal;
-use super::layout::{BATCH_END, Kind, page};
+use super::layout::{BATCH_END, page};
 use crate::GuestFrame;
 use crate::partition::Slice;
 
@@ -122,24 +122,41 @@ fn value(state: &[u32], at: usize) -> u32 {
     state.get(at).copied().unwrap_or(0)
 }
 
-/// Reads the copy of a guest's page 1.
-pub fn parse(engine: Engine, state: &[u32], slice: &Slice) -> Result<Image, Refusal> {
-    for ((at, found), (kind, expected)) in state.iter().enumerate().zip(page(engine)) {
-        if *kind != Kind::Register {
-            continue;
+/// Whether every register pair that the lists hold names what belongs there.
+fn check_registers(engine: Engine, state: &[u32]) -> Result<(), Refusal> {
+    let page = page(engine);
+    // A place that was never filled holds zero, and loads nothing.
+    let wrong = |found: u32, expected: u32, mask: u32| {
+        if found & mask == 0 {
+            0
+        } else {
+            (found ^ expected) & mask
         }
-        if *found == BATCH_END {
+    };
+    let pairs = || state.iter().zip(&page.fixed).zip(&page.registers);
+    if pairs().fold(0, |all, ((found, fixed), mask)| {
+        all | wrong(*found, *fixed, *mask)
+    }) == 0
+    {
+        return Ok(());
+    }
+    for (at, ((found, expected), mask)) in pairs().enumerate() {
+        if *mask != 0 && *found == BATCH_END {
             break;
         }
-        // A place that was never filled holds zero, and loads nothing.
-        if *found != 0 && found != expected {
+        if wrong(*found, *expected, *mask) != 0 {
             return Err(Refusal::ContextRegister {
                 dword: at as u32,
                 register: *found,
             });
         }
     }
+    Ok(())
+}
 
+/// Reads the copy of a guest's page 1.
+pub fn parse(engine: Engine, state: &[u32], slice: &Slice) -> Result<Image, Refusal> {
+    check_registers(engine, state)?;
     let control = value(state, RING_CTL);
     if control & RING_ENABLE == 0 {
         return Err(Refusal::Ring {
@@ -215,12 +232,14 @@ pub struct Ours {
 /// Restore is never inhibited on the hardware: the engine would keep the registers of whoever ran
 /// before. A first run starts from zeros instead.
 pub fn rebuild(engine: Engine, state: &[u32], ours: &Ours, out: &mut [u32]) {
-    for ((out, state), (kind, fixed)) in out.iter_mut().zip(state).zip(page(engine)) {
-        *out = match kind {
-            Kind::State => *state,
-            Kind::EngineState if !ours.inhibit => *state,
-            _ => *fixed,
-        };
+    let page = page(engine);
+    let taken = if ours.inhibit {
+        &page.state
+    } else {
+        &page.all_state
+    };
+    for (((out, state), fixed), taken) in out.iter_mut().zip(state).zip(&page.fixed).zip(taken) {
+        *out = fixed | (state & taken);
     }
     let mut set = |at: usize, value: u32| {
         if let Some(dword) = out.get_mut(at) {
@@ -246,10 +265,9 @@ pub fn rebuild(engine: Engine, state: &[u32], ours: &Ours, out: &mut [u32]) {
 /// Makes of what the GPU saved what the guest's page gets from dword 0x41 on: registers that are
 /// ours say nothing.
 pub fn hide(engine: Engine, saved: &mut [u32]) {
-    for (saved, (kind, fixed)) in saved.iter_mut().zip(page(engine)) {
-        if *kind == Kind::Ours {
-            *saved = *fixed;
-        }
+    let page = page(engine);
+    for ((saved, fixed), ours) in saved.iter_mut().zip(&page.fixed).zip(&page.ours) {
+        *saved = *saved & !ours | fixed & ours;
     }
 }
 

@@ -110,19 +110,34 @@ pub enum Kind {
     EngineState,
 }
 
-/// A page as far as [`END`]: each dword's kind, and what it holds unless it is state.
-pub type Page = [(Kind, u32); END + 1];
+/// Dwords of a page as far as [`END`].
+pub const DWORDS: usize = END + 1;
+
+/// The page of an engine, as far as [`END`]. Masks are all ones or zero, so that whole pages are
+/// checked and rebuilt without a branch for each dword.
+#[derive(Debug)]
+pub struct Page {
+    /// What each dword is.
+    pub kinds: [Kind; DWORDS],
+    /// What it holds, unless it is state.
+    pub fixed: [u32; DWORDS],
+    /// [`Kind::Register`].
+    pub registers: [u32; DWORDS],
+    /// [`Kind::State`].
+    pub state: [u32; DWORDS],
+    /// [`Kind::State`] and [`Kind::EngineState`].
+    pub all_state: [u32; DWORDS],
+    /// [`Kind::Ours`].
+    pub ours: [u32; DWORDS],
+}
 
 /// The page of each engine, by [`Engine::index`].
-static PAGES: [Page; Engine::COUNT] = {
-    let mut pages = [[(Kind::Fixed, 0); END + 1]; Engine::COUNT];
-    let mut index = 0;
-    while index < Engine::COUNT {
-        pages[index] = build(Engine::ALL[index]);
-        index += 1;
-    }
-    pages
-};
+static PAGES: [Page; Engine::COUNT] = [
+    build(Engine::ALL[0]),
+    build(Engine::ALL[1]),
+    build(Engine::ALL[2]),
+    build(Engine::ALL[3]),
+];
 
 /// The page of an engine.
 pub fn page(engine: Engine) -> &'static Page {
@@ -131,23 +146,42 @@ pub fn page(engine: Engine) -> &'static Page {
 }
 
 const fn build(engine: Engine) -> Page {
-    let mut page = [(Kind::Fixed, 0); END + 1];
+    let mut page = Page {
+        kinds: [Kind::Fixed; DWORDS],
+        fixed: [0; DWORDS],
+        registers: [0; DWORDS],
+        state: [0; DWORDS],
+        all_state: [0; DWORDS],
+        ours: [0; DWORDS],
+    };
     let groups = groups(engine);
     let mut number = 0;
     while number < groups.len() {
         let group = groups[number];
-        page[group.at] = (Kind::Fixed, group.header());
+        page.fixed[group.at] = group.header();
         let mut index = 0;
         while index < group.registers.len() {
             let register = group.registers[index];
             let at = group.at + 1 + 2 * index;
-            page[at] = (Kind::Register, engine.base() + register as u32);
-            page[at + 1] = value(register, group.at == ENGINE_STATE);
+            page.kinds[at] = Kind::Register;
+            page.fixed[at] = engine.base() + register as u32;
+            (page.kinds[at + 1], page.fixed[at + 1]) = value(register, group.at == ENGINE_STATE);
             index += 1;
         }
         number += 1;
     }
-    page[END] = (Kind::Fixed, BATCH_END);
+    page.fixed[END] = BATCH_END;
+    let mut at = 0;
+    while at < DWORDS {
+        match page.kinds[at] {
+            Kind::Fixed => {}
+            Kind::Register => page.registers[at] = !0,
+            Kind::Ours => page.ours[at] = !0,
+            Kind::State => (page.state[at], page.all_state[at]) = (!0, !0),
+            Kind::EngineState => page.all_state[at] = !0,
+        }
+        at += 1;
+    }
     page
 }
 
@@ -200,13 +234,11 @@ mod tests {
         ];
         for engine in Engine::ALL {
             for (register, at) in named {
-                assert_eq!(
-                    page(engine)[at - 1],
-                    (Kind::Register, engine.base() + register)
-                );
+                assert_eq!(page(engine).kinds[at - 1], Kind::Register);
+                assert_eq!(page(engine).fixed[at - 1], engine.base() + register);
             }
             let power = if engine == Engine::Rcs { 0x0c8 } else { 0x200 };
-            assert_eq!(page(engine)[context::RPCS - 1].1, engine.base() + power);
+            assert_eq!(page(engine).fixed[context::RPCS - 1], engine.base() + power);
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::partition::{Fences, Region};
-use crate::shadow::layout::END;
+use crate::shadow::layout::{END, Kind};
 use proptest::prelude::*;
 
 const SLICE: Slice = Slice {
@@ -17,7 +17,7 @@ const SLICE: Slice = Slice {
 
 fn image(engine: Engine) -> Vec<u32> {
     let mut state = vec![0; DWORDS];
-    for (dword, (_, fixed)) in state.iter_mut().zip(page(engine)) {
+    for (dword, fixed) in state.iter_mut().zip(&page(engine).fixed) {
         *dword = *fixed;
     }
     state[CONTEXT_CONTROL] = masked(0x9, 0x9);
@@ -147,8 +147,9 @@ proptest! {
         prop_assert_eq!(out[CONTEXT_CONTROL], 0xf_0008);
         prop_assert_eq!(out[INDIRECT_CONTEXT], 0x7800_0002);
         prop_assert_eq!(out[PER_CONTEXT_BATCH], 0x7800_1001);
-        for ((at, (kind, fixed)), state) in page(engine).iter().enumerate().zip(&state) {
-            match kind {
+        for (at, state) in state.iter().enumerate().take(END + 1) {
+            let fixed = &page(engine).fixed[at];
+            match page(engine).kinds[at] {
                 Kind::Fixed | Kind::Register => prop_assert_eq!(out[at], *fixed, "{:#x}", at),
                 Kind::State => prop_assert_eq!(out[at], *state, "{:#x}", at),
                 Kind::EngineState => {
@@ -199,5 +200,5 @@ fn whole() -> Slice {
 }
 
 fn registers(engine: Engine) -> impl Iterator<Item = usize> {
-    (0..=END).filter(move |at| page(engine)[*at].0 == Kind::Register)
+    (0..=END).filter(move |at| page(engine).kinds[*at] == Kind::Register)
 }
