@@ -91,12 +91,15 @@ dump_logs() {
 
 # destroy_all: leaves nothing but Dom0 for the next scenario.
 destroy_all() {
-    local name
-    for name in $(xl list | awk 'NR > 1 && $2 != 0 { print $1 }'); do
-        xl destroy "$name"
+    local id
+    for id in $(other_domains); do
+        xl destroy "$id" > /dev/null 2>&1
     done
+    wait_for 10 no_other_domains || echo "testbed: still there: $(xl list | tail -n +3)"
     rm -f /var/log/xen/guest-*.log /var/log/xen/qemu-dm-*.log* /var/log/xen/xl-*.log*
 }
+other_domains() { xl list | awk 'NR > 1 && $2 != 0 { print $2 }'; }
+no_other_domains() { [ -z "$(other_domains)" ]; }
 
 # start_service [SECLABEL]: creates the service domain and waits until it serves. Sets $service, its
 # number, and $gpu, its directory in Xenstore. Not for `check`, which would lose both.

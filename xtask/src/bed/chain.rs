@@ -108,6 +108,8 @@ pub fn run(
             let line = printable(line);
             if options.live {
                 println!("{line}");
+            } else if let Some(figure) = line.strip_prefix("FIGURE ") {
+                println!("    figure {figure}");
             }
             story.push_str(&line);
             story.push('\n');
