@@ -1,5 +1,5 @@
-# The test bed itself: xl works, the image starts as a PVH domain, an HVM Linux guest reaches userland.
-# stages: xen
+# The test bed itself: xl, the image as a PVH domain, an HVM Linux guest up to userland; no gpuctl.
+# stages: none
 # timeout: 180
 # checks: 7
 
