@@ -21,7 +21,7 @@ check asked-absent says '^\(refused\|needs-target\): ' \
     ask 4242 attach low-gm 16 high-gm 64 fences 4 weight 2
 check asked-missing-size says '^refused: .*high-gm' ask 4242 attach low-gm 16
 check asked-malformed says '^refused: .*fences' \
-    ask 4242 attach low-gm 16 high-gm 64 fences -1 weight 2
+    ask 4242 attach low-gm 16 high-gm 64 fences 4x weight 2
 check asked-unknown says '^refused: ' ask 4242 explode
 check asked-detach says '^refused: ' ask 4242 detach
 xenstore-rm "$gpu/vgpu/4242"
