@@ -44,7 +44,7 @@ use crate::device::{Gpu, Progress};
 use crate::dma::Dma;
 use crate::spec::engine::{self, Engine};
 use crate::spec::gtt::GttEntry;
-use crate::spec::registers::{Behaviour, FENCE, GDRST};
+use crate::spec::registers::{Behaviour, FENCE, GDRST, Slot};
 
 /// Virtual nanoseconds each engine may work in one [`Gpu::run`], unless told otherwise.
 pub const QUANTUM: u64 = 4_000;
@@ -158,7 +158,13 @@ impl<D: Dma> Model<D> {
         self.uncore.bus.invalidate();
     }
 
-    fn write_engine(&mut self, engine: Engine, behaviour: Behaviour, offset: u32, value: u32) {
+    fn write_engine(
+        &mut self,
+        engine: Engine,
+        (slot, behaviour): (Slot, Behaviour),
+        offset: u32,
+        value: u32,
+    ) {
         let [rcs, bcs, vcs, vecs] = &mut self.streamers;
         let streamer = match engine {
             Engine::Rcs => rcs,
@@ -181,13 +187,18 @@ impl<D: Dma> Model<D> {
                 streamer.entry = pointers & NO_ENTRY;
             }
             Behaviour::ContextStatus | Behaviour::ExeclistStatus | Behaviour::Ring => {}
-            _ => uncore.file.write(offset, value),
+            _ => uncore.file.write_at(slot, value),
         }
     }
 
-    fn read_engine(&self, engine: Engine, behaviour: Behaviour, offset: u32) -> u32 {
+    fn read_engine(
+        &self,
+        engine: Engine,
+        (slot, behaviour): (Slot, Behaviour),
+        offset: u32,
+    ) -> u32 {
         let streamer = self.streamer(engine);
-        let stored = self.uncore.file.get(offset);
+        let stored = self.uncore.file.at(slot);
         match behaviour {
             Behaviour::Ring | Behaviour::ExeclistStatus => {
                 streamer.register(offset - engine.base()).unwrap_or(stored)
@@ -211,18 +222,22 @@ impl<D: Dma> Gpu for Model<D> {
     fn read(&mut self, offset: u32) -> u32 {
         self.uncore.time.advance(time::REGISTER_READ);
         self.uncore.slice = 0;
-        let behaviour = uncore::behaviour(offset);
+        let Some((slot, behaviour)) = uncore::register(offset) else {
+            return 0;
+        };
         match (behaviour, engine_of(offset)) {
             (Behaviour::Timestamp, _) => self.uncore.timestamp_half(offset),
             (Behaviour::InterruptTree, _) => self.uncore.interrupts.read(offset).unwrap_or(0),
             (Behaviour::Pvinfo | Behaviour::Flush | Behaviour::Gdrst, _) => 0,
-            (_, Some(engine)) => self.read_engine(engine, behaviour, offset),
-            (_, None) => self.uncore.file.get(offset),
+            (_, Some(engine)) => self.read_engine(engine, (slot, behaviour), offset),
+            (_, None) => self.uncore.file.at(slot),
         }
     }
 
     fn write(&mut self, offset: u32, value: u32) {
-        let behaviour = uncore::behaviour(offset);
+        let Some((slot, behaviour)) = uncore::register(offset) else {
+            return;
+        };
         let uncore = &mut self.uncore;
         match (behaviour, engine_of(offset)) {
             (Behaviour::InterruptTree, _) => {
@@ -234,8 +249,8 @@ impl<D: Dma> Gpu for Model<D> {
             (Behaviour::ForceWake, _) => behaviours::force_wake(uncore, offset, value),
             (Behaviour::Pvinfo, _) => {}
             (Behaviour::Gdrst, _) if offset == GDRST => self.reset(value),
-            (_, Some(engine)) => self.write_engine(engine, behaviour, offset, value),
-            (_, None) => uncore.file.write(offset, value),
+            (_, Some(engine)) => self.write_engine(engine, (slot, behaviour), offset, value),
+            (_, None) => uncore.file.write_at(slot, value),
         }
     }
 

@@ -61,9 +61,14 @@ impl RegisterFile {
 
     /// Stores what software writes, as the register's kind says.
     pub fn write(&mut self, offset: u32, value: u32) {
-        if let Some(slot) = find(offset)
-            && let Some(Register { kind, .. }) = REGISTERS.get(usize::from(slot.row))
-        {
+        if let Some(slot) = find(offset) {
+            self.write_at(slot, value);
+        }
+    }
+
+    /// Stores what software writes into a slot, as the register's kind says.
+    pub fn write_at(&mut self, slot: Slot, value: u32) {
+        if let Some(Register { kind, .. }) = REGISTERS.get(usize::from(slot.row)) {
             let old = self.at(slot);
             self.set_at(slot, stored(*kind, old, value));
         }

@@ -8,7 +8,7 @@ use crate::address::GraphicsAddress;
 use crate::dma::Dma;
 use crate::interrupts::InterruptTree;
 use crate::spec::engine::{self, Engine};
-use crate::spec::registers::{Behaviour, REGISTERS, find, unprivileged};
+use crate::spec::registers::{Behaviour, REGISTERS, Slot, find, unprivileged};
 
 /// Bits 22:2 of a register operand: byte offset.
 const REGISTER_OFFSET: u32 = 0x7f_fffc;
@@ -118,7 +118,12 @@ impl<D: Dma> Uncore<D> {
 /// What the register at `offset` does; [`Behaviour::Pvinfo`], which is nothing on bare
 /// hardware, where there is none.
 pub fn behaviour(offset: u32) -> Behaviour {
-    find(offset)
-        .and_then(|slot| REGISTERS.get(usize::from(slot.row)))
-        .map_or(Behaviour::Pvinfo, |row| row.behaviour)
+    register(offset).map_or(Behaviour::Pvinfo, |(_, behaviour)| behaviour)
+}
+
+/// The place of the register at `offset`, and what it does.
+pub fn register(offset: u32) -> Option<(Slot, Behaviour)> {
+    let slot = find(offset)?;
+    let row = REGISTERS.get(usize::from(slot.row))?;
+    Some((slot, row.behaviour))
 }
