@@ -13,7 +13,7 @@
 
 use core::ops::Range;
 
-use gpu::spec::registers::{FENCE, Slot};
+use gpu::spec::registers::{FENCE, Slot, find};
 use gpu::{Gpu, GraphicsAddress, PAGE_SIZE};
 
 use crate::partition::Slice;
@@ -72,8 +72,10 @@ impl Tiling {
 
 /// The active fence over an address, if any.
 pub fn fence_at(vgpu: &Vgpu, address: GraphicsAddress) -> Option<Tiling> {
-    (0..u32::from(vgpu.slice.fences.count))
-        .find_map(|number| active(vgpu, number).filter(|tiling| tiling.range.contains(&address.0)))
+    (0..u32::from(vgpu.slice.fences.count)).find_map(|number| {
+        let halves = vgpu.registers.pair(find(FENCE + number * 8)?);
+        active(vgpu, halves).filter(|tiling| tiling.range.contains(&address.0))
+    })
 }
 
 /// Whether the fence register at `offset` is one of the guest's.
@@ -98,13 +100,12 @@ pub(super) fn write<G: Gpu, H: Guests, C: Clock>(
     vgpu.registers.set(slot, written);
     let place = FENCE + (u32::from(vgpu.slice.fences.first) + number) * 8;
     host.gpu.write(place, 0);
-    if active(vgpu, number).is_some() {
-        let [lower, upper] = halves(vgpu, number);
+    let [lower, upper] = vgpu.registers.pair(slot);
+    if active(vgpu, [lower, upper]).is_some() {
         host.gpu.write(place + 4, upper);
         host.gpu.write(place, lower);
     } else if written & VALID != 0 && offset.is_multiple_of(8) {
         let now = host.clock.now();
-        let [lower, upper] = halves(vgpu, number);
         vgpu.violation(
             now,
             format_args!("fence {number} ({upper:#010x} {lower:#010x}) reaches beyond its own"),
@@ -120,8 +121,7 @@ pub fn close<G: Gpu>(gpu: &mut G, slice: &Slice) {
 }
 
 /// A fence that is on and lies in the guest's mappable range.
-fn active(vgpu: &Vgpu, number: u32) -> Option<Tiling> {
-    let [lower, upper] = halves(vgpu, number);
+fn active(vgpu: &Vgpu, [lower, upper]: [u32; 2]) -> Option<Tiling> {
     let tiling = Tiling::new(lower, upper)?;
     let length = tiling.range.end - tiling.range.start;
     let own = vgpu
@@ -129,10 +129,6 @@ fn active(vgpu: &Vgpu, number: u32) -> Option<Tiling> {
         .mappable
         .contains(GraphicsAddress(tiling.range.start), length);
     own.then_some(tiling)
-}
-
-fn halves(vgpu: &Vgpu, number: u32) -> [u32; 2] {
-    [0, 4].map(|half| vgpu.registers.at(FENCE + number * 8 + half))
 }
 
 /// Which fence a register belongs to.

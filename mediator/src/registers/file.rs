@@ -61,6 +61,12 @@ impl RegisterFile {
         find(offset).map_or(0, |slot| self.get(slot))
     }
 
+    /// Both dwords, lower first, of a register of two; `slot` is either of them.
+    pub fn pair(&self, slot: Slot) -> [u32; 2] {
+        let lower = usize::from(slot.storage - slot.element % 2);
+        [lower, lower + 1].map(|place| self.values.get(place).copied().unwrap_or(0))
+    }
+
     /// Sets the register at `offset`, if the table has one.
     pub fn set_at(&mut self, offset: u32, value: u32) {
         if let Some(slot) = find(offset) {
