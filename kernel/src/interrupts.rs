@@ -160,6 +160,14 @@ pub fn ticks() -> u64 {
     TICKS.load(Ordering::Relaxed)
 }
 
+/// Opens interrupts for a moment: what is pending strikes now.
+pub fn open() {
+    // SAFETY: every vector has a handler on a stack of its own. Not `nostack` and not `nomem`:
+    // handlers push, and count what the code after this reads. `sti` takes effect one instruction
+    // later, so `nop` is where the interrupt strikes.
+    unsafe { core::arch::asm!("sti", "nop", "cli") };
+}
+
 /// Called by vectors.S for every vector, on that vector's interrupt stack, interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn on_vector(frame: &Frame) {

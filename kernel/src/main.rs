@@ -54,7 +54,10 @@ extern "C" fn kernel_main(start_info: u64) -> ! {
     if let Some(scenario) = config.scenario {
         scenario::run(scenario);
     }
-    let service = wiring::start(xen, console_port, &map, &config);
+    let mut service = wiring::start(xen, console_port, &map, &config);
+    if config.scenario == Some(boot::Scenario::Dom0) {
+        scenario::dom0::run(service.xen.as_mut(), &map);
+    }
     if service.xen.is_none() {
         interrupts::start_tick(TICK);
     }

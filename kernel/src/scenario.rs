@@ -1,6 +1,8 @@
 //! What tests ask to see happen: each fault there is, and the red-zone torture.
 #![expect(unsafe_code, reason = "doing what must not be done")]
 
+pub mod dom0;
+
 use alloc::vec::Vec;
 use core::arch::naked_asm;
 use core::hint::black_box;
@@ -9,6 +11,9 @@ use boot::Scenario;
 use log::info;
 
 use crate::{interrupts, layout};
+
+/// Vector whose interrupts are counted, for scenarios that want to be interrupted.
+pub const VECTOR: u8 = interrupts::TICK;
 
 /// Makes it happen; returns if it is one that can be survived.
 pub fn run(scenario: Scenario) {
@@ -23,6 +28,7 @@ pub fn run(scenario: Scenario) {
         Scenario::Panic => panic!("asked for by scenario=panic"),
         Scenario::Memory => exhaust(),
         Scenario::SelfTest => self_test(),
+        // Wants Xen in service: `dom0::run`, when the bring-up is through.
         Scenario::Dom0 => {}
     }
 }

@@ -146,6 +146,10 @@ pub fn close_all_with<H: Hypervisor>(hypervisor: &H, domain: DomainId) -> Result
 }
 
 /// Has all events delivered through `vector` on every vCPU, without end-of-interrupt.
+///
+/// It strikes anew for as long as the vCPU's `evtchn_upcall_pending` is up
+/// (`arch/x86/hvm/irq.c:hvm_vcpu_has_pending_irq`): its handler has to take that flag down.
+/// In a domain without a legacy interrupt controller (PVH) it cannot be taken back.
 pub fn set_callback_vector<H: Hypervisor>(hypervisor: &H, vector: u8) -> Result<(), XenError> {
     let value = CALLBACK_TYPE_VECTOR << 56 | u64::from(vector);
     parameters::set(hypervisor, DomainId::SELF, Parameter::CallbackIrq, value)
