@@ -9,14 +9,14 @@ mod submission;
 use gpu::Engine;
 use gpu::spec::engine;
 use gpu::spec::pvinfo;
-use gpu::spec::registers::{FENCE, GT_INTERRUPT_BANKS, MASTER_INTERRUPT};
+use gpu::spec::registers::{FENCE, GDRST, GFX_FLSH_CNTL, GT_INTERRUPT_BANKS, MASTER_INTERRUPT};
 use mediator::{Access, Space};
 
 use crate::common::BAR0;
 use crate::driver::{self, Driver, Machine};
 use crate::measured;
 use entries::{Entry, entry_writes};
-use registers::{busy_reads, reads, writes};
+use registers::{busy_reads, fences_on, reads, writes};
 use submission::{
     Commands, audits, completions, idle_rounds, lite_restores, submissions, switches,
 };
@@ -41,6 +41,8 @@ pub type Run = Box<dyn FnMut(u32) -> u64>;
 
 /// Registers of the blitter.
 const BCS: u32 = Engine::Bcs.base();
+/// The blitter's bit of GDRST.
+const ENGINE_RESET: u32 = Engine::Bcs.reset_bit();
 /// Nothing is there.
 const NOWHERE: u32 = 0x18_0000;
 /// Observation of all guests' work.
@@ -77,8 +79,14 @@ figures! {
         "register write, master interrupt" per "write": writes(MASTER_INTERRUPT, 1 << 31);
         "register write, status pointer" per "write": writes(BCS + engine::CSB_POINTER, 0x700_0500);
         "register write, forcewake" per "write": writes(FORCEWAKE, 0x1_0001);
+        "register write, flush" per "write": writes(GFX_FLSH_CNTL, 1);
         "register write, fence" per "write": writes(FENCE, 0);
+        "register write, reset of an idle engine" per "write": writes(GDRST, ENGINE_RESET);
         "register write, denied register" per "write": writes(OACONTROL, 1);
+    }
+    // Three register writes of the device, each about 145 instructions of the software GPU.
+    None, 200 {
+        "register write, fence switched on" per "write": fences_on();
     }
     Some(800), 300 {
         "GGTT entry write, mapped" per "write": entry_writes(Entry::Mapped);

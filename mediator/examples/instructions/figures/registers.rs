@@ -1,6 +1,7 @@
 //! One register, again and again.
 
 use gpu::Engine;
+use gpu::spec::registers::FENCE;
 
 use super::{access, seat};
 use crate::driver::USER_INTERRUPT;
@@ -32,6 +33,24 @@ pub fn writes(offset: u32, value: u32) -> impl FnMut(u32) -> u64 {
     let (mut machine, driver) = seat();
     move |rounds| {
         (0..rounds).for_each(|_| access(&mut machine, &driver, offset, 4, Some(value.into())));
+        rounds.into()
+    }
+}
+
+/// Writes that make a fence whole: the lower half after the upper one, as i915 does.
+pub fn fences_on() -> impl FnMut(u32) -> u64 {
+    let (mut machine, driver) = seat();
+    let [first, _] = machine.first(driver.domain);
+    // One row of X tiles at the start of the guest's low graphics memory, and the valid bit.
+    let lower = first << 12 | 1;
+    let upper = first << 12 | 3;
+    move |rounds| {
+        for _ in 0..rounds {
+            machine.write(driver.domain, FENCE, 0);
+            machine.write(driver.domain, FENCE + 4, upper);
+            access(&mut machine, &driver, FENCE, 4, Some(lower.into()));
+        }
+        assert_eq!(machine.vgpu(driver.domain).counters().violations, 0);
         rounds.into()
     }
 }
