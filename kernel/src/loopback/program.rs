@@ -15,6 +15,7 @@ use gpu::spec::gtt::PpgttEntry;
 use gpu::spec::pvinfo;
 use gpu::spec::registers::{GT_INTERRUPT_BANKS, GTT_BASE, MASTER_INTERRUPT};
 use gpu::{DmaPage, Gpu};
+use log::info;
 use mediator::{Access, Clock, DomainId, Guests, Mediator, Space};
 
 use super::memory::PAGES;
@@ -244,6 +245,8 @@ fn start<G: Gpu, H: Guests, C: Clock>(bus: &mut Bus<'_, G, H, C>) -> Result<u32,
     if bus.config_read(0) != 0x5916_8086 {
         return Err("no 8086:5916 in configuration space");
     }
+    // What the time from power-on is measured to.
+    info!("{} loopback: first access served", bus.domain);
     bus.config_write(0x10, !0);
     if bus.config_read(0x10) & 0xffff_fff0 != 0xff00_0000 {
         return Err("BAR0 is not 16 MiB");

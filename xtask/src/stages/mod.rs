@@ -101,7 +101,7 @@ pub const STAGES: [Stage; 11] = [
     },
     Stage {
         name: "dom0",
-        about: "the image boots as the PVH Dom0 of Debian's Xen",
+        about: "the image as the PVH Dom0 of Debian's Xen tries all that one domain can",
         needs: Some("image"),
         run: emulated::dom0,
     },
