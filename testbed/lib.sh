@@ -11,14 +11,14 @@ fail() {
     echo "CHECK $name FAIL $*"
 }
 
-# check NAME COMMAND…: ok when the command succeeds; its last line of output is the reason if not.
+# check NAME COMMAND…: ok when the command succeeds; what it said is the reason if not.
 check() {
     local name=$1 output
     shift
     if output=$("$@" 2>&1); then
         ok "$name"
     else
-        fail "$name" "'$*': $(echo "$output" | tail -n 1)"
+        fail "$name" "'$*': $(echo "$output" | tr '\n' ' ' | cut -c 1-600)"
         return 1
     fi
 }
