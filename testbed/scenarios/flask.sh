@@ -44,9 +44,16 @@ for domain in 4242 0 32752; do xenstore-rm "$gpu/vgpu/$domain"; done
 $gpuctl list
 
 # A guest destroyed in the middle of its work, then one destroyed before it ran at all.
-guest_config victim labelled "draw 0"
+# It has two vCPUs, and is paused first, as often as not with a request under way.
+guest_config victim labelled "draw 0" -e 's#^vcpus .*#vcpus = 2#'
 check victim-created $gpuctl create /tmp/victim.cfg "${sizes[@]}" && stamp "victim runs"
 check victim-draws wait_line victim '^GUEST drew' 120
+for _ in 1 2 3 4 5; do
+    check victim-paused xl pause victim
+    check victim-unpaused xl unpause victim
+done
+drawn=$(grep -c '^GUEST drew' /var/log/xen/guest-victim.log)
+check victim-goes-on wait_for 60 more_lines '^GUEST drew' /var/log/xen/guest-victim.log "$drawn"
 check victim-destroyed xl destroy victim
 check victim-gone wait_gone victim 20
 guest_config unborn labelled ""
