@@ -11,10 +11,11 @@ pub struct Progress {
     total: usize,
 }
 
-/// A step under way; say how it ended.
+/// A step under way; say when it is done.
 #[derive(Debug)]
 pub struct Step {
     started: Instant,
+    ended: bool,
 }
 
 impl Progress {
@@ -31,24 +32,34 @@ impl Progress {
         let _ = std::io::stdout().flush();
         Step {
             started: Instant::now(),
+            ended: false,
         }
     }
 }
 
 impl Step {
     /// Ends the line with the time it took.
-    pub fn done(self) {
-        println!("{}", seconds(self.started.elapsed()));
+    pub fn done(mut self) {
+        self.end("");
     }
 
     /// Ends the line with the time and something worth knowing.
-    pub fn done_with(self, what: &str) {
-        println!("{} ({what})", seconds(self.started.elapsed()));
+    pub fn done_with(mut self, what: &str) {
+        self.end(&format!(" ({what})"));
     }
 
-    /// Ends the line of a step that failed.
-    pub fn failed(self) {
-        println!("failed after {}", seconds(self.started.elapsed()));
+    fn end(&mut self, what: &str) {
+        println!("{}{what}", seconds(self.started.elapsed()));
+        self.ended = true;
+    }
+}
+
+/// A step that nobody called done has failed.
+impl Drop for Step {
+    fn drop(&mut self) {
+        if !self.ended {
+            println!("failed after {}", seconds(self.started.elapsed()));
+        }
     }
 }
 

@@ -91,6 +91,8 @@ impl Archive {
             ("APT::Sandbox::User", "root".to_owned()),
             ("APT::Install-Recommends", "false".to_owned()),
             ("Acquire::Languages", "none".to_owned()),
+            // Else a mirror that cannot be reached is only a warning.
+            ("APT::Update::Error-Mode", "any".to_owned()),
             ("Acquire::Retries", "3".to_owned()),
         ] {
             let _ = writeln!(text, "{name} \"{value}\";");

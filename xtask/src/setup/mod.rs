@@ -153,19 +153,13 @@ fn build(cache: &Path, parts: &[Part]) -> Outcome<Resolved> {
             step.done_with("already there");
             continue;
         }
-        let built = product.build(|folder, log| match part {
+        product.build(|folder, log| match part {
             Part::Stock => hypervisor::unpack(&archive, &resolved, folder, log),
             Part::Flask => hypervisor::compile(&archive, &resolved, folder, log),
             Part::Dom0 => dom0::build(&archive, &resolved, folder, log),
             Part::Kernel => kernel::build(&archive, &resolved, folder, log),
-        });
-        match built {
-            Ok(()) => step.done(),
-            Err(failure) => {
-                step.failed();
-                return Err(failure);
-            }
-        }
+        })?;
+        step.done();
     }
     archive.clean(&log)?;
     resolved.write(cache)?;

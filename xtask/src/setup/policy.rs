@@ -27,13 +27,8 @@ pub fn compile(cache: &Path, flask: &Product) -> Outcome<PathBuf> {
     if !product.is_ready() {
         let names: Vec<_> = enabled(&ours).collect();
         let step = Progress::new(1).step(&format!("FLASK policy: with {}", names.join(" ")));
-        match product.build(|folder, log| build(&ours, flask, folder, log)) {
-            Ok(()) => step.done(),
-            Err(failure) => {
-                step.failed();
-                return Err(failure);
-            }
-        }
+        product.build(|folder, log| build(&ours, flask, folder, log))?;
+        step.done();
     }
     Ok(product.folder().join("xenpolicy"))
 }
