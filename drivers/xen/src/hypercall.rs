@@ -46,6 +46,7 @@ impl<H: Hypervisor + ?Sized> Hypervisor for &H {
 }
 
 /// Makes the hypercall `command` is the argument of; Xen may write its answers into it.
+#[inline(never)]
 pub(crate) fn issue<H: Hypervisor, C: Command>(
     hypervisor: &H,
     command: &mut C,
@@ -91,6 +92,7 @@ pub(crate) fn issue_numbers<H: Hypervisor>(
 }
 
 /// Makes a device-model operation on `domain`.
+#[inline(never)]
 pub(crate) fn issue_dm_op<H: Hypervisor, T: Operation>(
     hypervisor: &H,
     domain: DomainId,
@@ -143,6 +145,7 @@ pub(crate) fn issue_console_io<H: Hypervisor>(
     answer(hypervisor, "console_io", DomainId::SELF, value)
 }
 
+#[inline(never)]
 fn answer<H: Hypervisor>(
     hypervisor: &H,
     call: &'static str,

@@ -27,6 +27,9 @@ const SIZES: VgpuConfig = VgpuConfig {
     display: Display::None,
 };
 
+/// What of the guest's address space is served, by [`Window`].
+type Windows = Rc<Cell<[Option<(u64, u64)>; 2]>>;
+
 /// A hypervisor with one guest, whose frame numbers are the machine's.
 struct Hypervisor {
     ram: Ram,
@@ -34,7 +37,7 @@ struct Hypervisor {
     own: Rc<RefCell<BTreeSet<u64>>>,
     pins: BTreeMap<u64, u32>,
     allocated: u32,
-    windows: Rc<Cell<[Option<(u64, u64)>; 2]>>,
+    windows: Windows,
     messages: Rc<Cell<u64>>,
 }
 
@@ -137,7 +140,7 @@ impl Clock for VirtualClock {
 struct Mediated {
     mediator: Mediator<Model<Ram>, Hypervisor, VirtualClock>,
     clock: VirtualClock,
-    windows: Rc<Cell<[Option<(u64, u64)>; 2]>>,
+    windows: Windows,
     messages: Rc<Cell<u64>>,
     own: Rc<RefCell<BTreeSet<u64>>>,
 }

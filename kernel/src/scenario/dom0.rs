@@ -42,6 +42,8 @@ struct Checks {
 }
 
 impl Checks {
+    // Not inlined, like the helpers below: these tests would double the size of the image's code.
+    #[inline(never)]
     fn check(&mut self, name: impl Display, outcome: Outcome) {
         // A console that takes no more shows as a check that is missing.
         let _ = match outcome {
@@ -58,6 +60,7 @@ impl Checks {
 }
 
 /// Fails unless two things are equal, and shows both.
+#[inline(never)]
 fn same<T: PartialEq + core::fmt::Debug>(found: T, expected: T) -> Outcome {
     if found == expected {
         Ok(())
@@ -67,11 +70,13 @@ fn same<T: PartialEq + core::fmt::Debug>(found: T, expected: T) -> Outcome {
 }
 
 /// Fails with `why` unless it holds.
+#[inline(never)]
 fn holds(fact: bool, why: &str) -> Outcome {
     if fact { Ok(()) } else { Err(why.to_string()) }
 }
 
 /// An error of whatever kind as a reason.
+#[inline(never)]
 fn why(error: impl Display) -> String {
     error.to_string()
 }

@@ -1,7 +1,7 @@
 //! Every page the GPU may reach: who owns it, and the copies in and out.
 //!
 //! DMA addresses are the service domain's own physical addresses. Two ranges exist: its RAM, of
-//! which only frames handed out by [`Pages::allocate`] have an owner, and the window above RAM
+//! which only frames handed out by `Guests::allocate` have an owner, and the window above RAM
 //! where guests' pages are mapped. Everything else, the image and its heap included, belongs to
 //! nobody and cannot be named by a DMA address.
 //!

@@ -115,7 +115,7 @@ impl<'a, T> Handle<'a, T> {
 /// A structure that is the argument of exactly one hypercall command.
 ///
 /// Only this crate implements it, on structures whose size Xen agrees with (`tests/abi.rs`);
-/// [`crate::hypercall::issue`] relies on both.
+/// `crate::hypercall::issue` relies on both.
 pub trait Command: sealed::Sealed {
     /// The hypercall it belongs to.
     const HYPERCALL: Hypercall;
