@@ -44,7 +44,7 @@ pub struct Stage {
     pub name: &'static str,
     /// One line of help.
     pub about: &'static str,
-    /// A stage that must have worked, when it is run as well.
+    /// A stage that must not have stopped short, when it is run as well.
     needs: Option<&'static str>,
     run: fn(&Path) -> Outcome<Summary>,
 }
@@ -140,6 +140,8 @@ struct Tally {
     passed: usize,
     /// Names, to be repeated at the end.
     failed: Vec<String>,
+    /// Stages that stopped short, so that others which need them need not be tried.
+    stopped: Vec<&'static str>,
 }
 
 impl Tally {
@@ -172,12 +174,11 @@ pub fn run(stages: &[Stage]) -> bool {
 
 fn run_one(stage: &Stage, tally: &mut Tally) {
     let name = stage.name;
-    if let Some(needed) = stage
-        .needs
-        .filter(|needed| tally.failed.iter().any(|f| f == needed))
-    {
+    let is_stopped = |needed: &&str| tally.stopped.contains(needed);
+    if let Some(needed) = stage.needs.filter(is_stopped) {
         println!("--- {name}: not run, because {needed} failed");
         tally.failed.push(name.to_owned());
+        tally.stopped.push(name);
         return;
     }
     println!("--- {name}: {}", stage.about);
@@ -198,13 +199,17 @@ fn run_one(stage: &Stage, tally: &mut Tally) {
                 }
                 count => {
                     tally.failed.push(name.to_owned());
-                    println!("!!! {name}: {count} checks failed in {time}");
+                    println!(
+                        "!!! {name}: {count} checks failed in {time}{}",
+                        note(&summary.note)
+                    );
                     explain(&summary, &paths::output(name));
                 }
             }
         }
         Err(failure) => {
             tally.failed.push(name.to_owned());
+            tally.stopped.push(name);
             println!("!!! {name}: failed in {time}");
             failure.print();
             println!("logs are in {}", paths::output(name).display());
@@ -214,9 +219,13 @@ fn run_one(stage: &Stage, tally: &mut Tally) {
 
 /// What helps to find out why scenarios failed: how the run went, and the consoles of their domains.
 fn explain(summary: &Summary, folder: &Path) {
-    Failure::new(format!("logs are in {}", folder.display()))
-        .with_log(&folder.join(STORY))
-        .print();
+    let story = folder.join(STORY);
+    let place = Failure::new(format!("logs are in {}", folder.display()));
+    if story.exists() {
+        place.with_log(&story).print();
+    } else {
+        place.print();
+    }
     let failed = |scenario: &str| {
         let prefix = format!("{scenario}/");
         summary.checks.iter().any(|check| {
