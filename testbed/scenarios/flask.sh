@@ -54,8 +54,8 @@ for _ in 1 2 3 4 5; do
     check victim-paused xl pause victim
     check victim-unpaused xl unpause victim
 done
-drawn=$(grep -c '^GUEST drew' /var/log/xen/guest-victim.log)
-check victim-goes-on wait_for 60 more_lines '^GUEST drew' /var/log/xen/guest-victim.log "$drawn"
+pauses_over=$(stat -c %s /var/log/xen/guest-victim.log)
+check victim-goes-on line_after "$pauses_over" victim '^GUEST drew' 60
 check victim-destroyed xl destroy victim
 check victim-gone wait_gone victim 20
 guest_config unborn labelled ""
