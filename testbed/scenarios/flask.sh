@@ -64,6 +64,16 @@ check unborn-attached $gpuctl attach unborn "${sizes[@]}"
 check unborn-destroyed xl destroy unborn
 check unborn-gone wait_gone unborn 20
 
+# Guests that reboot and crash after their work, both at once beside the others.
+for end in reboot crash; do
+    guest_config $end labelled "draw 10" -e "s# test=# end=$end test=#"
+    check $end-created $gpuctl create /tmp/$end.cfg "${sizes[@]}"
+done
+for end in reboot crash; do
+    check $end-drew wait_line $end '^CHECK guest-draw ok' 150
+    check $end-gone wait_gone $end 60
+done
+
 check vandal-done wait_line vandal '^GUEST end' 150
 relay_checks vandal
 figures vandal
