@@ -1,6 +1,6 @@
 # Xen with FLASK: several guests at once, one misbehaves, one is destroyed, one has the wrong label.
 # stages: flask
-# timeout: 420
+# timeout: 900
 # checks: 40
 
 gpuctl=/payload/gpuctl
