@@ -1,6 +1,6 @@
 # The whole chain on stock Xen: service domain, gpuctl, one HVM guest that tests its vGPU by hand.
 # stages: xen
-# timeout: 420
+# timeout: 900
 # checks: 60
 
 gpuctl=/payload/gpuctl
