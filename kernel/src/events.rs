@@ -3,8 +3,6 @@
 //! Nothing in a round waits for a guest or for the GPU. What has work left makes the next round
 //! start at once; otherwise the only wait is at the bottom, with interrupts open there alone.
 
-use core::hint::spin_loop;
-
 use boot::Config;
 use console::Shell;
 use gpu::Progress;
@@ -21,11 +19,6 @@ use crate::{time, wait};
 /// Longest sleep, nanoseconds: budgets of workloads are looked at this often.
 const LONGEST_SLEEP: u64 = 100_000_000;
 
-/// How long the loop looks for another access after the last one before it sleeps, nanoseconds.
-/// Drivers access registers in bursts; waking through Xen costs more than the access itself. (KVM
-/// polls as long by default before it halts a vCPU.)
-const LINGER: u64 = 200_000;
-
 /// Everything the loop drives.
 pub struct Service {
     /// The mediator with its GPU.
@@ -41,15 +34,12 @@ pub struct Service {
 /// Serves for ever, or until what the command line asks for is done.
 pub fn run(config: &Config, mut service: Service) -> ! {
     let mut shell = Shell::new();
-    let mut linger = 0;
     loop {
         if let Some(xen) = &mut service.xen {
             xen.take_events();
         }
         let mut busy = serve::round(&mut service.machine);
-        if busy {
-            linger = time::now().saturating_add(LINGER);
-        }
+        time::refresh();
         busy |= service.machine.service() == Progress::Busy;
         busy |= service.players.round(&mut service.machine);
         if let (Some(control), Some(xen)) = (&mut service.control, &service.xen) {
@@ -72,11 +62,7 @@ pub fn run(config: &Config, mut service: Service) -> ! {
             });
         }
         if !busy {
-            if time::now() < linger {
-                spin_loop();
-            } else {
-                sleep(&service);
-            }
+            sleep(&service);
         }
     }
 }
@@ -97,7 +83,7 @@ fn listen(shell: &mut Shell, service: &mut Service) -> bool {
 }
 
 fn sleep(service: &Service) {
-    let mut deadline = time::now().saturating_add(LONGEST_SLEEP);
+    let mut deadline = time::recent().saturating_add(LONGEST_SLEEP);
     if let Some(control) = &service.control {
         deadline = deadline.min(control.deadline());
     }

@@ -35,6 +35,20 @@ pub fn init(xen_leaves: Option<u32>) -> (u64, RateSource) {
     (hertz, source)
 }
 
+/// The time when [`refresh`] was last called.
+static RECENT: AtomicU64 = AtomicU64::new(0);
+
+/// Reads the clock once for everything that happens until the next call. Where Xen emulates the TSC
+/// each reading is an exit, which costs more than all the rest of serving an access.
+pub fn refresh() {
+    RECENT.store(now(), Ordering::Relaxed);
+}
+
+/// The time of this round of the event loop.
+pub fn recent() -> u64 {
+    RECENT.load(Ordering::Relaxed)
+}
+
 /// Nanoseconds since start; 0 before [`init`]. Never less than it ever was.
 pub fn now() -> u64 {
     let Some(tsc) = TSC.get() else {

@@ -221,7 +221,7 @@ impl Control {
 
     /// Lets go of guests that died: Xen has closed their end of our event channels.
     fn look_after_guests(&mut self, machine: &mut Machine, xen: &Xen) -> bool {
-        let now = time::now();
+        let now = time::recent();
         if now < self.next_look {
             return false;
         }

@@ -45,13 +45,13 @@ const SLOTS_PER_FRAME: u64 = 8;
 /// And never more than 16 GiB.
 const SLOTS_LIMIT: u64 = 4 << 20;
 
-/// The image's clock.
+/// The image's clock: the time of the present round of the event loop.
 #[derive(Debug, Clone, Copy)]
 pub struct MonotonicClock;
 
 impl Clock for MonotonicClock {
     fn now(&self) -> u64 {
-        crate::time::now()
+        crate::time::recent()
     }
 }
 

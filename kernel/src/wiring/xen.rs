@@ -209,9 +209,8 @@ impl Xen {
             left_out |= all.try_push(port).is_err();
         }
         // Ports beyond what one call takes are looked at every millisecond.
-        let soon = time::now().saturating_add(1_000_000);
         let deadline = if left_out {
-            deadline.min(soon)
+            deadline.min(time::now().saturating_add(1_000_000))
         } else {
             deadline
         };
