@@ -183,3 +183,11 @@ ask() {
 
 # figures DOMAIN: the figures a guest measured.
 figures() { console "$1" | tr -d '\r' | grep -a '^FIGURE '; }
+
+# i915_config NAME LABELLED STEPS [SED…]: the same for a guest that runs Debian's i915.
+i915_config() {
+    local name=$1 labelled=$2 steps=${3// /+}
+    shift 3
+    guest_config "$name" "$labelled" "" -e "s# test=# do=$steps#" \
+        -e 's#^ramdisk .*#ramdisk = "/payload/i915-initrd"#' "$@"
+}

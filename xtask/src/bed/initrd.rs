@@ -24,6 +24,9 @@ const DOM0: &[&str] = &[
 /// What a program in a guest needs to own a PCI device and its interrupt.
 const GUEST: &[&str] = &["vfio_iommu_type1", "vfio-pci"];
 
+/// What drives the vGPU.
+const I915: &[&str] = &["i915"];
+
 /// Dom0's: mounts its root and unpacks the payload.
 pub fn dom0(products: &Products, log: &Path) -> Outcome<Vec<u8>> {
     Ok(pack(products, "dom0-initrd", DOM0, log)?.finish())
@@ -35,6 +38,11 @@ pub fn guest(products: &Products, test_program: &Path, log: &Path) -> Outcome<Ve
     let program = fs::read(test_program).at("read", test_program)?;
     cpio.file("guest-test", &program);
     Ok(cpio.finish())
+}
+
+/// Of guests that use Debian's own driver.
+pub fn i915(products: &Products, log: &Path) -> Outcome<Vec<u8>> {
+    Ok(pack(products, "i915-init", I915, log)?.finish())
 }
 
 fn pack(products: &Products, init: &str, modules: &[&str], log: &Path) -> Outcome<Cpio> {

@@ -35,6 +35,8 @@ pub fn pack(
     let guest_test = image::guest_test(log)?;
     let guest = tree.join("guest-initrd");
     fs::write(&guest, initrd::guest(products, &guest_test, log)?).at("write", &guest)?;
+    let guest = tree.join("i915-initrd");
+    fs::write(&guest, initrd::i915(products, log)?).at("write", &guest)?;
 
     let testbed = root.join("testbed");
     copy(&testbed.join("dom0-init"), "dom0-init")?;

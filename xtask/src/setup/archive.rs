@@ -38,6 +38,18 @@ pub struct SourceFile {
     pub hash: String,
 }
 
+impl SourceFile {
+    /// Another file of the same folder of the archive's pool.
+    pub fn beside(&self, name: &str, hash: &str) -> Option<Self> {
+        let (folder, _) = self.uri.rsplit_once('/')?;
+        Some(Self {
+            uri: format!("{folder}/{}", name.replace('+', "%2b")),
+            name: name.to_owned(),
+            hash: hash.to_owned(),
+        })
+    }
+}
+
 impl Archive {
     /// Prepares the private apt in the cache and gets the package lists.
     pub fn open(cache: &Path, log: &Path) -> Outcome<Self> {
@@ -270,6 +282,16 @@ mod tests {
             (plain.name.as_str(), plain.hash.as_str()),
             ("a_1_amd64.deb", "")
         );
+    }
+
+    #[test]
+    fn another_file_of_the_pool_is_found_beside_the_first() {
+        let file = file_line("'http://m.example/pool/x/x_2.orig.tar.xz' x_2.orig.tar.xz 49 ");
+        let older = file.expect("a file").beside("x_1+1.tar.xz", "SHA256:ab");
+        let older = older.expect("a folder");
+        assert_eq!(older.uri, "http://m.example/pool/x/x_1%2b1.tar.xz");
+        assert_eq!(older.name, "x_1+1.tar.xz");
+        assert_eq!(older.hash, "SHA256:ab");
     }
 
     #[test]

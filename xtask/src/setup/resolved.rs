@@ -60,6 +60,7 @@ impl Resolved {
         }
         if resolved.xen.is_empty() {
             resolved.xen = versions.into_iter().next().unwrap_or_default();
+            resolved.source = resolved.spare_source(archive);
         }
         archive.pin("xen", &resolved.xen)?;
         resolved.kernel = archive.first_dependency("linux-image-amd64")?;
@@ -67,6 +68,15 @@ impl Resolved {
         resolved.kernel_version = versions.swap_remove(0);
         resolved.dom0 = archive.plan(dom0::PACKAGES)?;
         Ok(resolved)
+    }
+
+    /// The older source of the same series, where the newest one is announced but not there (yet).
+    fn spare_source(&mut self, archive: &Archive) -> Option<SourceFile> {
+        let newest = archive.upstream("xen", source_version(&self.xen)).ok()?;
+        let spare = newest.beside(hypervisor::SPARE_SOURCE, hypervisor::SPARE_HASH)?;
+        archive.fetch(&spare).ok()?;
+        self.notes.push(format!("{} is used instead", spare.name));
+        Some(spare)
     }
 
     /// For one line.
