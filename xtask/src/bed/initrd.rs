@@ -44,6 +44,13 @@ pub fn guest(
     Ok(cpio.finish())
 }
 
+/// i915's clients, to be appended to a guest's: the kernel unpacks one archive after the other.
+pub fn clients(root: &Path) -> Outcome<Vec<u8>> {
+    let mut cpio = Cpio::default();
+    cpio.tree(root)?;
+    Ok(cpio.finish())
+}
+
 fn pack(
     products: &Products,
     kernel: &Kernel,

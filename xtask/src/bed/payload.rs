@@ -43,6 +43,10 @@ pub fn pack(
         let initrd = initrd::guest(products, kernel, &guest_test, log)?;
         fs::write(&guest, initrd).at("write", &guest)?;
     }
+    if let Some(clients) = &products.clients {
+        let path = tree.join("clients");
+        fs::write(&path, initrd::clients(clients)?).at("write", &path)?;
+    }
 
     let testbed = root.join("testbed");
     copy(&testbed.join("dom0-init"), "dom0-init")?;

@@ -4,6 +4,7 @@
 //! it, so that later runs need no network. `setup --refresh` asks the archive again.
 
 mod archive;
+mod clients;
 mod dom0;
 mod hypervisor;
 mod kernel;
@@ -41,6 +42,8 @@ pub enum Part {
     Kernel,
     /// The kernel of Debian bookworm, for guests.
     Kernel61,
+    /// Programs for guests that use their vGPU through i915.
+    Clients,
     /// Debian bookworm's hypervisor, which is too old for us.
     OldXen,
 }
@@ -65,18 +68,21 @@ pub struct Products {
     pub kernel: Kernel,
     /// Debian bookworm's kernel.
     pub kernel_6_1: Option<Kernel>,
+    /// The root of i915's clients, with their libraries.
+    pub clients: Option<PathBuf>,
     /// Debian bookworm's hypervisor.
     pub old_xen: PathBuf,
 }
 
 impl Part {
     /// All of them, in the order they are built.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Stock,
         Self::Dom0,
         Self::Kernel,
         Self::Flask,
         Self::Kernel61,
+        Self::Clients,
         Self::OldXen,
     ];
 
@@ -88,6 +94,7 @@ impl Part {
             Self::Dom0 => "dom0",
             Self::Kernel => "kernel",
             Self::Kernel61 => "kernel-6.1",
+            Self::Clients => "clients",
             Self::OldXen => "xen-4.17",
         }
     }
@@ -105,6 +112,7 @@ impl Part {
     fn set(self) -> Set {
         match self {
             Self::Stock | Self::Flask | Self::Dom0 | Self::Kernel => Set::System,
+            Self::Clients => Set::Clients,
             Self::Kernel61 | Self::OldXen => Set::Bookworm,
         }
     }
@@ -114,6 +122,7 @@ impl Part {
             Self::Stock | Self::OldXen => hypervisor::stock(cache, resolved.package(XEN)?),
             Self::Flask => hypervisor::flask(cache, resolved),
             Self::Dom0 => dom0::product(cache, resolved),
+            Self::Clients => clients::product(cache, resolved),
             Self::Kernel | Self::Kernel61 => kernel::product(cache, resolved.package(LINUX)?),
         })
     }
@@ -126,6 +135,15 @@ impl Part {
         })
     }
 
+    /// What the machine must have besides what all need.
+    fn host_needs(self) -> &'static [&'static str] {
+        match self {
+            Self::Flask => host::HYPERVISOR,
+            Self::Clients => host::CLIENTS,
+            _ => &[],
+        }
+    }
+
     /// For the line of its building.
     fn title(self, resolved: &Resolved) -> Outcome<String> {
         Ok(match self {
@@ -135,6 +153,7 @@ impl Part {
             Self::Kernel | Self::Kernel61 => {
                 format!("kernel and modules: {}", resolved.package(LINUX)?.name)
             }
+            Self::Clients => "i915's clients, from intel-gpu-tools".to_owned(),
             Self::OldXen => format!("an old Xen: {}", resolved.package(XEN)?.version),
         })
     }
@@ -146,6 +165,7 @@ impl Part {
             }
             Self::Flask => hypervisor::compile(archive, resolved, to, log),
             Self::Dom0 => dom0::build(archive, resolved, to, log),
+            Self::Clients => clients::build(archive, resolved, to, log),
             Self::Kernel | Self::Kernel61 => {
                 kernel::build(archive, resolved.package(LINUX)?, to, log)
             }
@@ -192,6 +212,7 @@ impl Products {
                 self.root = folder.join("root.ext4");
                 self.busybox = folder.join("busybox");
             }
+            Part::Clients => self.clients = Some(folder.join("root")),
             Part::Kernel => self.kernel = Kernel::of(&product, resolved.package(LINUX)?),
             Part::Kernel61 => {
                 self.kernel_6_1 = Some(Kernel::of(&product, resolved.package(LINUX)?));
@@ -226,9 +247,7 @@ fn build(cache: &Path, parts: &[Part]) -> Outcome<()> {
 
     let step = progress.step("host packages");
     let mut needs = [host::ARCHIVE, host::ROOTS, host::QEMU].concat();
-    if missing.contains(&&Part::Flask) {
-        needs.extend(host::HYPERVISOR);
-    }
+    needs.extend(missing.iter().flat_map(|part| part.host_needs()));
     host::require(&needs)?;
     step.done();
 

@@ -6,6 +6,7 @@
 use super::archive::Archive;
 use super::archive::Package;
 use super::archive::SourceFile;
+use super::clients;
 use super::dom0;
 use super::hypervisor;
 use crate::cache::hash;
@@ -27,17 +28,20 @@ const NEWEST_KERNEL: &str = "linux-image-amd64";
 pub enum Set {
     /// What every run is made of: hypervisor, Dom0's root, kernel.
     System,
+    /// Programs for guests that use their vGPU.
+    Clients,
     /// An older kernel for guests, and a hypervisor that is too old for us.
     Bookworm,
 }
 
 impl Set {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::System, Self::Bookworm];
+    pub const ALL: [Self; 3] = [Self::System, Self::Clients, Self::Bookworm];
 
     fn name(self) -> &'static str {
         match self {
             Self::System => "system",
+            Self::Clients => "clients",
             Self::Bookworm => "bookworm",
         }
     }
@@ -45,7 +49,7 @@ impl Set {
     /// The suite it comes from.
     pub fn suite(self) -> &'static str {
         match self {
-            Self::System => "trixie",
+            Self::System | Self::Clients => "trixie",
             Self::Bookworm => "bookworm",
         }
     }
@@ -54,6 +58,7 @@ impl Set {
     fn packages(self) -> Vec<&'static str> {
         match self {
             Self::System => [&[hypervisor::PACKAGE, NEWEST_KERNEL], dom0::PACKAGES].concat(),
+            Self::Clients => vec![clients::PACKAGE],
             Self::Bookworm => vec![hypervisor::OLD_PACKAGE, NEWEST_KERNEL],
         }
     }
@@ -76,15 +81,16 @@ impl Set {
         match self {
             Self::System => {
                 resolved.choose_xen(archive)?;
+                resolved.choose_kernel(archive)?;
                 resolved.files = archive.plan(dom0::PACKAGES)?;
             }
+            Self::Clients => resolved.files = archive.plan(&[clients::PACKAGE])?,
             Self::Bookworm => {
                 let xen = archive.newest(hypervisor::OLD_PACKAGE)?;
                 resolved.packages.push(xen);
+                resolved.choose_kernel(archive)?;
             }
         }
-        let kernel = archive.first_dependency(NEWEST_KERNEL)?;
-        resolved.packages.push(archive.newest(&kernel)?);
         Ok(resolved)
     }
 
@@ -161,6 +167,12 @@ impl Resolved {
         Ok(())
     }
 
+    fn choose_kernel(&mut self, archive: &Archive) -> Outcome<()> {
+        let kernel = archive.first_dependency(NEWEST_KERNEL)?;
+        self.packages.push(archive.newest(&kernel)?);
+        Ok(())
+    }
+
     /// The package whose name begins so.
     pub fn package(&self, prefix: &str) -> Outcome<&Package> {
         self.packages
@@ -171,6 +183,9 @@ impl Resolved {
 
     /// For one line.
     pub fn summary(&self) -> String {
+        if self.packages.is_empty() {
+            return format!("{} packages", self.files.len());
+        }
         let names = self.packages.iter();
         let names: Vec<_> = names
             .map(|one| format!("{} {}", one.name, one.version))
