@@ -7,6 +7,7 @@ use crate::command;
 use crate::failure::At;
 use crate::failure::Outcome;
 use crate::paths;
+use crate::setup::Kernel;
 use crate::setup::Products;
 use std::fs;
 use std::path::Path;
@@ -29,23 +30,42 @@ const I915: &[&str] = &["i915"];
 
 /// Dom0's: mounts its root and unpacks the payload.
 pub fn dom0(products: &Products, log: &Path) -> Outcome<Vec<u8>> {
-    Ok(pack(products, "dom0-initrd", DOM0, log)?.finish())
+    let cpio = pack(products, &products.kernel, "dom0-initrd", DOM0, log)?;
+    Ok(cpio.finish())
 }
 
-/// The guests': runs `test_program`.
-pub fn guest(products: &Products, test_program: &Path, log: &Path) -> Outcome<Vec<u8>> {
-    let mut cpio = pack(products, "guest-init", GUEST, log)?;
+/// That of guests with this kernel: runs `test_program`.
+pub fn guest(
+    products: &Products,
+    kernel: &Kernel,
+    test_program: &Path,
+    log: &Path,
+) -> Outcome<Vec<u8>> {
+    let mut cpio = pack(products, kernel, "guest-init", GUEST, log)?;
     let program = fs::read(test_program).at("read", test_program)?;
     cpio.file("guest-test", &program);
     Ok(cpio.finish())
 }
 
 /// Of guests that use Debian's own driver.
-pub fn i915(products: &Products, log: &Path) -> Outcome<Vec<u8>> {
-    Ok(pack(products, "i915-init", I915, log)?.finish())
+pub fn i915(products: &Products, kernel: &Kernel, log: &Path) -> Outcome<Vec<u8>> {
+    Ok(pack(products, kernel, "i915-init", I915, log)?.finish())
 }
 
-fn pack(products: &Products, init: &str, modules: &[&str], log: &Path) -> Outcome<Cpio> {
+/// i915's clients, to be appended to a guest's: the kernel unpacks one archive after the other.
+pub fn clients(root: &Path) -> Outcome<Vec<u8>> {
+    let mut cpio = Cpio::default();
+    cpio.tree(root)?;
+    Ok(cpio.finish())
+}
+
+fn pack(
+    products: &Products,
+    kernel: &Kernel,
+    init: &str,
+    modules: &[&str],
+    log: &Path,
+) -> Outcome<Cpio> {
     let mut cpio = Cpio::default();
     for folder in ["bin", "dev", "modules", "proc", "root", "sys", "tmp"] {
         cpio.folder(folder);
@@ -55,13 +75,13 @@ fn pack(products: &Products, init: &str, modules: &[&str], log: &Path) -> Outcom
     let init = paths::root().join("testbed").join(init);
     cpio.file("init", &fs::read(&init).at("read", &init)?);
 
-    let list = products.modules.join("modules.dep");
+    let list = kernel.modules.join("modules.dep");
     let list = fs::read_to_string(&list).at("read", &list)?;
     let mut order = String::new();
     for path in Dependencies::parse(&list).load_order(modules)? {
         let file = format!("{}.ko", name(path));
         order += &format!("{file}\n");
-        let data = decompressed(&products.modules.join(path), log)?;
+        let data = decompressed(&kernel.modules.join(path), log)?;
         cpio.file(&format!("modules/{file}"), &data);
     }
     cpio.file("modules/order", order.as_bytes());

@@ -174,7 +174,7 @@ fn whole_chain(stage: &str, flask: bool, folder: &Path) -> Outcome<Summary> {
         )));
     }
     let hypervisor = if flask { Part::Flask } else { Part::Stock };
-    let products = setup::ensure(&[hypervisor, Part::Dom0, Part::Kernel], false)?;
+    let products = chain::products(hypervisor, &scenarios)?;
     let options = Options { flask, live: false };
     let report = chain::run(&products, &scenarios, options, folder)?;
     Ok(Summary {
