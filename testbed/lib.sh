@@ -184,10 +184,19 @@ ask() {
 # figures DOMAIN: the figures a guest measured.
 figures() { console "$1" | tr -d '\r' | grep -a '^FIGURE '; }
 
-# i915_config NAME LABELLED STEPS [SED…]: the same for a guest that runs Debian's i915.
+# i915_config NAME KERNEL STEPS [SED…]: the same for a guest that runs Debian's i915 of 6.12 or 6.1.
 i915_config() {
-    local name=$1 labelled=$2 steps=${3// /+}
+    local name=$1 suffix="-$2" steps=${3// /+} labelled=labelled
     shift 3
-    guest_config "$name" "$labelled" "" -e "s# test=# do=$steps#" \
-        -e 's#^ramdisk .*#ramdisk = "/payload/i915-initrd"#' "$@"
+    [ "$suffix" != -6.12 ] || suffix=
+    [ "$FLASK" = yes ] || labelled=plain
+    guest_config "$name" $labelled "" -e "s# test=# do=$steps#" \
+        -e "s#guest-kernel\"#guest-kernel$suffix\"#" \
+        -e "s#^ramdisk .*#ramdisk = \"/payload/i915-initrd$suffix\"#" "$@"
+}
+
+# service_status: has the service domain print its `status` into its log, for whoever reads it.
+service_status() {
+    printf 'status\n' > "$(xenstore-read "/local/domain/$service/console/tty")"
+    sleep 1
 }
