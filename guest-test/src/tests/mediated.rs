@@ -25,6 +25,7 @@ const SIZES: VgpuConfig = VgpuConfig {
     fences: 4,
     weight: 2,
     display: Display::None,
+    huge_gtt: false,
 };
 
 /// What of the guest's address space is served, by [`Window`].

@@ -1,6 +1,6 @@
 //! A hypervisor for tests: guests' RAM, counted pins, recorded messages, failures on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gpu::ram::Ram;
 use gpu::{DmaAddress, DmaFault, DmaPage, Owner};
@@ -24,6 +24,10 @@ pub struct Domain {
     pub forbidden: Option<(u64, u64)>,
     /// Interrupt messages, oldest first.
     pub messages: Vec<(u64, u32)>,
+    /// Frames that its CPU may read, but whose writes are trapped.
+    pub protected: BTreeSet<u64>,
+    /// How often frames became other pages, or none.
+    generation: u32,
     /// Aperture frames placed without traps.
     pub placed: Vec<(GuestFrame, DmaPage, u64)>,
 }
@@ -37,11 +41,19 @@ impl Domain {
     /// Takes the page at a frame away from the guest; it stays held while it is pinned.
     pub fn balloon_out(&mut self, frame: GuestFrame) {
         self.frames[frame.0 as usize] = None;
+        self.changed(frame);
     }
 
     /// Puts another page there.
     pub fn populate(&mut self, frame: GuestFrame, page: DmaPage) {
         self.frames[frame.0 as usize] = Some(page);
+        self.changed(frame);
+    }
+
+    /// Protection goes with the page, without a word.
+    fn changed(&mut self, frame: GuestFrame) {
+        self.protected.remove(&frame.0);
+        self.generation += 1;
     }
 }
 
@@ -88,6 +100,8 @@ impl Simulated {
             routings: 0,
             forbidden: None,
             messages: Vec::with_capacity(4096),
+            protected: BTreeSet::new(),
+            generation: 0,
             placed: Vec::new(),
         };
         assert!(self.domains.insert(id, domain).is_none(), "{id} is new");
@@ -220,14 +234,29 @@ impl Guests for Simulated {
 
     fn write_protect(
         &mut self,
-        _domain: DomainId,
-        _frame: GuestFrame,
-        _on: bool,
+        domain: DomainId,
+        frame: GuestFrame,
+        on: bool,
     ) -> Result<(), PageError> {
-        if self.fails() {
+        if on && self.fails() {
             return Err(PageError::Refused(-16));
         }
+        let guest = self.get(domain);
+        if guest.page(frame).is_none() {
+            return Err(PageError::Refused(-22));
+        }
+        if on {
+            guest.protected.insert(frame.0);
+        } else {
+            guest.protected.remove(&frame.0);
+        }
         Ok(())
+    }
+
+    fn generation(&self, domain: DomainId) -> u32 {
+        self.domains
+            .get(&domain)
+            .map_or(0, |domain| domain.generation)
     }
 
     fn map_frames(

@@ -29,6 +29,7 @@ pub const SIZES: VgpuConfig = VgpuConfig {
     fences: 1,
     weight: 1,
     display: mediator::Display::None,
+    huge_gtt: false,
 };
 /// Frames of RAM of every guest.
 pub const FRAMES: u64 = 512;
