@@ -1,6 +1,6 @@
 //! A hypervisor for tests: guests' RAM, counted pins, recorded messages, failures on demand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gpu::ram::Ram;
 use gpu::{DmaAddress, DmaFault, DmaPage, Owner};
@@ -25,7 +25,7 @@ pub struct Domain {
     /// Interrupt messages, oldest first.
     pub messages: Vec<(u64, u32)>,
     /// Frames that its CPU may read, but whose writes are trapped.
-    pub protected: BTreeSet<u64>,
+    protected: Vec<bool>,
     /// How often frames became other pages, or none.
     generation: u32,
     /// Aperture frames placed without traps.
@@ -52,8 +52,13 @@ impl Domain {
 
     /// Protection goes with the page, without a word.
     fn changed(&mut self, frame: GuestFrame) {
-        self.protected.remove(&frame.0);
+        self.protected[frame.0 as usize] = false;
         self.generation += 1;
+    }
+
+    /// Whether a write of its CPU to this frame is trapped.
+    pub fn is_protected(&self, frame: u64) -> bool {
+        self.protected.get(frame as usize) == Some(&true)
     }
 }
 
@@ -93,14 +98,15 @@ impl Simulated {
         let page = |_| Some(self.ram.allocate(Owner::Nobody).expect("enough RAM"));
         let domain = Domain {
             frames: (0..frames).map(page).collect(),
-            pinned: Vec::new(),
+            // So that pinning allocates nothing.
+            pinned: vec![0; (1 << 15) + 1],
             pins: 0,
             quota: u32::MAX,
             windows: [None; 2],
             routings: 0,
             forbidden: None,
             messages: Vec::with_capacity(4096),
-            protected: BTreeSet::new(),
+            protected: vec![false; frames as usize],
             generation: 0,
             placed: Vec::new(),
         };
@@ -137,10 +143,6 @@ impl Guests for Simulated {
             return Err(PageError::Quota { limit: guest.quota });
         }
         let index = page.0 as usize;
-        if guest.pinned.len() <= index {
-            // All at once, so that pinning allocates only the first time.
-            guest.pinned.resize(index.max(1 << 15) + 1, 0);
-        }
         guest.pinned[index] += 1;
         guest.pins += 1;
         ram.set_owner(page, Owner::Guest(domain.0));
@@ -245,11 +247,7 @@ impl Guests for Simulated {
         if guest.page(frame).is_none() {
             return Err(PageError::Refused(-22));
         }
-        if on {
-            guest.protected.insert(frame.0);
-        } else {
-            guest.protected.remove(&frame.0);
-        }
+        guest.protected[frame.0 as usize] = on;
         Ok(())
     }
 

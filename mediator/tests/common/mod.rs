@@ -194,9 +194,8 @@ impl<G: Gpu> World<G> {
     pub fn poke_by(&mut self, domain: DomainId, address: u64, data: &[u8], size: usize) {
         for (at, bytes) in (address..).step_by(size).zip(data.chunks(size)) {
             let last = at + bytes.len() as u64 - 1;
-            let protected = &self.domain(domain).protected;
-            if !protected.is_empty() && [at, last].iter().any(|at| protected.contains(&(at / 4096)))
-            {
+            let guest = self.domain(domain);
+            if [at, last].iter().any(|at| guest.is_protected(at / 4096)) {
                 let mut value = [0; 8];
                 value[..bytes.len()].copy_from_slice(bytes);
                 let value = u64::from_le_bytes(value);
@@ -208,6 +207,16 @@ impl<G: Gpu> World<G> {
                 let page = self.page(domain, at);
                 ram.write(page.at(at % 4096), &[*byte]).expect("guest RAM");
             }
+        }
+    }
+
+    /// Has the simulated memory back every page in use now, for those who count allocations.
+    pub fn back_memory(&mut self) {
+        let ram = self.guests().ram().clone();
+        for page in (1..=ram.in_use() as u64).map(DmaPage) {
+            let mut byte = [0];
+            ram.read(page.at(0), &mut byte).expect("RAM");
+            ram.write(page.at(0), &byte).expect("RAM");
         }
     }
 
