@@ -167,9 +167,7 @@ impl Piece<'_> {
                 let Some(bytes) = self.bytes.get_mut(..count) else {
                     return 1;
                 };
-                if self.write && submission::table_written(host, vgpu, address, bytes) {
-                    vgpu.counters.table_writes += 1;
-                } else {
+                if !self.write || !submission::table_written(host, vgpu, address, bytes) {
                     *outside = true;
                     if !self.write {
                         bytes.fill(0xff);

@@ -173,7 +173,16 @@ pub fn table_written<G: Gpu, H: Guests, C: Clock>(
     bytes: &[u8],
 ) -> bool {
     let mut hands = hands(&mut host.gpu, &mut host.guests, vgpu.domain, vgpu.scratch);
-    vgpu.ppgtts.write(&mut hands, address, bytes)
+    let written = vgpu.ppgtts.write(&mut hands, address, bytes);
+    if written {
+        vgpu.counters.table_writes += 1;
+        if vgpu.counters.table_writes == 1 {
+            let now = host.clock.now();
+            let text = format_args!("ppgtt: first trapped write to a page table");
+            vgpu.report(now, log::Level::Info, text);
+        }
+    }
+    written
 }
 
 /// The guest invalidated the TLB of an engine, or a round of service goes on with that. True if

@@ -273,7 +273,7 @@ impl Setting {
     }
 
     fn set(&mut self, frame: u64, index: u64, entry: u64) {
-        self.store(frame << 12 | index * 8, &entry.to_le_bytes());
+        self.store((frame << 12) | (index * 8), &entry.to_le_bytes());
     }
 
     /// As often as it takes until quiet tables are protected, and once more.
@@ -644,7 +644,7 @@ fn a_write_of_any_size_at_any_place_is_carried_out() {
 fn a_write_to_a_page_that_is_no_table_is_carried_out_and_one_to_nothing_is_not() {
     let mut setting = Setting::new();
     assert!(setting.with(|space, hands| space.write(hands, 0x7123, &[5, 6])));
-    assert_eq!(setting.machine.get(7, 0x120 / 8).0, 0x0605_0000_00);
+    assert_eq!(setting.machine.get(7, 0x120 / 8).0, 5 << 24 | 6 << 32);
     assert!(!setting.with(|space, hands| space.write(hands, FRAMES << 12, &[5])));
     setting.ends_clean();
 }
@@ -825,7 +825,7 @@ proptest! {
         for act in acts {
             match act {
                 Act::Write(table, index, entry, bytes) => {
-                    let at = table << 12 | index * 8 | bytes.start as u64;
+                    let at = (table << 12) | (index * 8) | bytes.start as u64;
                     setting.store(at, &entry.to_le_bytes()[bytes]);
                 }
                 Act::Resync(frame, often) => {

@@ -210,16 +210,6 @@ impl<G: Gpu> World<G> {
         }
     }
 
-    /// Has the simulated memory back every page in use now, for those who count allocations.
-    pub fn back_memory(&mut self) {
-        let ram = self.guests().ram().clone();
-        for page in (1..=ram.in_use() as u64).map(DmaPage) {
-            let mut byte = [0];
-            ram.read(page.at(0), &mut byte).expect("RAM");
-            ram.write(page.at(0), &byte).expect("RAM");
-        }
-    }
-
     fn page(&mut self, domain: DomainId, address: u64) -> DmaPage {
         let page = self.domain(domain).page(GuestFrame(address / 4096));
         page.expect("guest RAM")

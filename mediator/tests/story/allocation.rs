@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use gpu::Engine;
 
-use crate::driver::{BATCH_END, Driver, batch, machine, serve, settle, store};
+use crate::driver::{BATCH_END, Driver, back_memory, batch, machine, serve, settle, store};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -45,7 +45,7 @@ fn a_submission_a_lite_restore_and_their_completions_allocate_nothing() {
     let at = driver.map(&mut machine, frame, 2);
     let commands = [&store(false, at + 4096, 7)[..], &[BATCH_END]].concat();
     driver.store(&mut machine, frame * 4096, &commands);
-    machine.back_memory();
+    back_memory(&mut machine);
     let mut counted = 0;
     for _ in 0..40 {
         for pair in &mut contexts {

@@ -118,7 +118,7 @@ figures! {
 fn seat() -> (Machine, Driver) {
     let mut machine = driver::machine();
     let driver = Driver::new(&mut machine, 1);
-    machine.back_memory();
+    driver::back_memory(&mut machine);
     (machine, driver)
 }
 

@@ -128,7 +128,7 @@ pub fn switches(other_mocs: bool) -> impl FnMut(u32) -> u64 {
     let (mut machine, mut first) = painter();
     let driver = Driver::new(&mut machine, 2);
     let mut second = Painter::new(&mut machine, driver);
-    machine.back_memory();
+    driver::back_memory(&mut machine);
     for register in (0..64).filter(|_| other_mocs) {
         machine.write(second.driver.domain, MOCS + register * 4, 0x30);
     }
