@@ -10,6 +10,8 @@ use super::table::{
 use super::{Hands, PpgttSpace, RETIRED, Trouble, copy};
 use crate::{GuestFrame, Guests, PageError};
 
+/// Entries that are compared at once; a table has a whole number of such runs.
+const RUN: usize = 16;
 /// An empty table.
 static EMPTY: [u8; ENTRIES * 8] = [0; ENTRIES * 8];
 
@@ -248,18 +250,30 @@ impl PpgttSpace {
         now: &[Raw],
         stale: bool,
     ) -> Result<(), Trouble> {
-        for (index, wanted) in now.iter().map(|raw| value(*raw)).enumerate() {
-            if wanted == self.pool.entry(place, index) && !(stale && wanted.present()) {
+        let mut index = 0;
+        while let Some(wanted) = now.get(index).map(|raw| value(*raw)) {
+            // Usually a few of many differ.
+            let run = index..index + RUN;
+            if !stale
+                && index.is_multiple_of(RUN)
+                && now.get(run.clone()) == self.pool.seen(place).get(run)
+            {
+                index += RUN;
+                continue;
+            }
+            let at = index;
+            index += 1;
+            if wanted == self.pool.entry(place, at) && !(stale && wanted.present()) {
                 continue;
             }
             if !wanted.present() {
-                self.change(hands, place, index, wanted, PpgttEntry::default(), false)?;
+                self.change(hands, place, at, wanted, PpgttEntry::default(), false)?;
                 continue;
             }
             let frame = GuestFrame(wanted.frame());
             let page = self.pin(hands, frame)?;
             let ours = entry(wanted, page.unwrap_or(hands.scratch));
-            let changed = self.change(hands, place, index, wanted, ours, page.is_some());
+            let changed = self.change(hands, place, at, wanted, ours, page.is_some());
             if let Err(trouble) = changed {
                 if let Some(page) = page {
                     hands.guests.unpin(hands.domain, frame, page);

@@ -72,13 +72,11 @@ impl Storer {
 /// The first write to each of many quiet tables: it is carried out and unprotects the table.
 pub fn trapped_writes() -> impl FnMut(u32) -> u64 {
     let (mut machine, mut storer) = Storer::new();
-    let mut tables = 0;
     move |rounds| {
         let first = storer.driver.frames(rounds.into());
-        for table in first..first + u64::from(rounds) {
-            tables += 1;
-            let index = storer.directory(tables);
-            storer.poke(&mut machine, index, (table * 4096) | 3);
+        for table in 0..u64::from(rounds) {
+            let entry = storer.directory(1 + table);
+            storer.poke(&mut machine, entry, ((first + table) * 4096) | 3);
         }
         storer.submit(&mut machine, QUIET);
         let domain = storer.driver.domain;
