@@ -6,6 +6,7 @@ mod pci;
 mod refused;
 mod registers;
 mod submission;
+mod tables;
 mod workshop;
 
 pub use workshop::Workshop;
@@ -22,6 +23,7 @@ pub fn all(machine: &mut dyn Machine, report: &mut Report) {
     ggtt::checks(machine, report);
     with_workshop(machine, report, |workshop, report| {
         submission::checks(workshop, report);
+        tables::checks(workshop, report);
         refused::checks(workshop, report);
         submission::still_good(workshop, report, "after-refusals");
         report.check("pages-stayed", workshop.pages_stayed());
@@ -31,7 +33,10 @@ pub fn all(machine: &mut dyn Machine, report: &mut Report) {
 /// Only work that must be done.
 #[cfg(test)]
 pub fn work(machine: &mut dyn Machine, report: &mut Report) {
-    with_workshop(machine, report, submission::checks);
+    with_workshop(machine, report, |workshop, report| {
+        submission::checks(workshop, report);
+        tables::checks(workshop, report);
+    });
 }
 
 /// Only what must be refused, over and over: the bad neighbour of a guest that draws.

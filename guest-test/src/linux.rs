@@ -165,6 +165,14 @@ impl Machine for Linux {
         self.arena.write(page, dword, value);
     }
 
+    fn store_own(&mut self, page: Page, offset: u64, width: Width, value: u64) {
+        self.arena.store(page, offset, width, value);
+    }
+
+    fn fill_own(&mut self, page: Page, value: u64) {
+        self.arena.fill(page, value);
+    }
+
     fn message(&self) -> (u32, u32) {
         self.message
     }

@@ -88,7 +88,10 @@ pub trait Guests {
         range: Option<(u64, u64)>,
     ) -> Result<(), PageError>;
 
-    /// Makes writes to a guest's page arrive as accesses, or stops that.
+    /// Makes writes to a guest's page arrive as accesses, or stops that. Reads go on without. The
+    /// writes are not carried out: that is up to [`crate::Mediator::access`]. The guest may put
+    /// another page there, which is then not protected. Writes may go on arriving for a while after
+    /// it was stopped.
     fn write_protect(
         &mut self,
         domain: DomainId,
@@ -106,6 +109,9 @@ pub trait Guests {
         count: u64,
         on: bool,
     ) -> Result<(), PageError>;
+
+    /// Changes whenever frames of the guest may have become other pages, or no pages.
+    fn generation(&self, domain: DomainId) -> u32;
 
     /// Pins that `domain` holds now, for status and leak checks.
     fn pins(&self, domain: DomainId) -> u32;

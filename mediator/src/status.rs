@@ -69,7 +69,14 @@ fn one(vgpu: &Vgpu, pins: u32, out: &mut dyn Write) -> Result {
         vgpu.gtt.mapped(),
         vgpu.gtt.deferred(),
     )?;
-    writeln!(out, "  ppgtt    {} shadow tables", vgpu.ppgtts.tables())?;
+    writeln!(
+        out,
+        "  ppgtt    {} shadow tables, {} protected, {} trapped writes, {} resyncs",
+        vgpu.ppgtts.tables(),
+        vgpu.ppgtts.guarded(),
+        counters.table_writes,
+        vgpu.ppgtts.resyncs(),
+    )?;
     writeln!(
         out,
         "  accesses {} config, {} + {} registers, {} GTT, {} aperture",

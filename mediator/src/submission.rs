@@ -23,7 +23,7 @@ use gpu::{DmaPage, Engine, Gpu, GttIndex, PAGE_SIZE};
 use crate::execlist::list::{Events, Submitted};
 use crate::execlist::{State, VirtualEngine};
 use crate::host::Host;
-use crate::ppgtt::Hands;
+use crate::ppgtt::{Hands, tables_for};
 use crate::shadow::{self, Slot};
 use crate::vgpu::Vgpu;
 use crate::{Clock, DomainId, GuestFrame, Guests, PageError};
@@ -48,7 +48,9 @@ pub fn attach<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &mut Vgpu,
 ) -> Result<(), PageError> {
-    vgpu.ppgtts.attach()?;
+    let graphics = vgpu.config.low_mib.saturating_add(vgpu.config.high_mib);
+    vgpu.ppgtts
+        .attach(&mut host.guests, vgpu.domain, tables_for(graphics))?;
     let region = host.own_region();
     let place = host.engines.take_place(vgpu.domain, &region);
     let mut first = place.ok_or(PageError::OutOfMemory)?;
@@ -160,6 +162,53 @@ pub fn notify<G: Gpu, H: Guests, C: Clock>(
         let mut hands = hands(&mut host.gpu, &mut host.guests, vgpu.domain, vgpu.scratch);
         vgpu.ppgtts.forget(&mut hands, GuestFrame(root / PAGE_SIZE));
     }
+}
+
+/// A guest's CPU wrote to RAM of its own that a page table lies in, or lay in a moment ago; false
+/// if there is no RAM. `bytes` do not cross a page.
+pub fn table_written<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    address: u64,
+    bytes: &[u8],
+) -> bool {
+    let mut hands = hands(&mut host.gpu, &mut host.guests, vgpu.domain, vgpu.scratch);
+    let written = vgpu.ppgtts.write(&mut hands, address, bytes);
+    if written {
+        vgpu.counters.table_writes += 1;
+        if vgpu.counters.table_writes == 1 {
+            let now = host.clock.now();
+            let text = format_args!("ppgtt: first trapped write to a page table");
+            vgpu.report(now, log::Level::Info, text);
+        }
+    }
+    written
+}
+
+/// The guest invalidated the TLB of an engine, or a round of service goes on with that. True if
+/// there is more to do: until then the register reads 1.
+pub fn invalidate<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    engine: Engine,
+) -> bool {
+    let mut hands = hands(&mut host.gpu, &mut host.guests, vgpu.domain, vgpu.scratch);
+    vgpu.ppgtts
+        .invalidate(&mut hands, engine)
+        .unwrap_or_else(|trouble| {
+            let now = host.clock.now();
+            vgpu.warn(now, format_args!("{engine} TLB invalidation: {trouble}"));
+            false
+        })
+}
+
+/// Goes on with TLB invalidations; true if there is more to do.
+pub fn background<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgpu) -> bool {
+    let mut more = false;
+    for engine in Engine::ALL {
+        more |= vgpu.ppgtts.invalid(engine) && invalidate(host, vgpu, engine);
+    }
+    more
 }
 
 /// Gives everything back, with the engines stopped first where this vGPU's work runs.

@@ -252,6 +252,13 @@ impl Guests for DomainServices {
             .and_then(|guest| guest.write_protect(frame, on))
     }
 
+    fn generation(&self, domain: DomainId) -> u32 {
+        self.guests
+            .iter()
+            .find(|guest| guest.domain() == domain)
+            .map_or(0, |guest| guest.pins.epoch())
+    }
+
     fn map_frames(
         &mut self,
         domain: DomainId,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `pages` | who owns which page, copies in and out |
 //! | `pins` | which guest frame sits in which window slot |
+//! | `protect` | when a write-protected page may be ordinary memory again |
 //! | `guest` | what we hold of one Xen guest |
 //! | `guests` | the mediator's hypervisor services over Xen and loopback guests |
 //! | `serve` | a trapped access from its ioreq slot to the mediator and back |
@@ -15,6 +16,7 @@ pub mod guest;
 pub mod guests;
 pub mod pages;
 mod pins;
+mod protect;
 pub mod serve;
 pub mod xen;
 

@@ -37,6 +37,8 @@ pub struct Counters {
     pub notifications: u64,
     /// Console lines left out.
     pub silenced: u64,
+    /// Trapped writes to the guest's page tables, or to what was one.
+    pub table_writes: u64,
     /// Execlist submissions.
     pub submissions: u64,
     /// Contexts that ran to their end.

@@ -24,6 +24,10 @@ pub struct Domain {
     pub forbidden: Option<(u64, u64)>,
     /// Interrupt messages, oldest first.
     pub messages: Vec<(u64, u32)>,
+    /// Frames that its CPU may read, but whose writes are trapped.
+    protected: Vec<bool>,
+    /// How often frames became other pages, or none.
+    generation: u32,
     /// Aperture frames placed without traps.
     pub placed: Vec<(GuestFrame, DmaPage, u64)>,
 }
@@ -37,11 +41,24 @@ impl Domain {
     /// Takes the page at a frame away from the guest; it stays held while it is pinned.
     pub fn balloon_out(&mut self, frame: GuestFrame) {
         self.frames[frame.0 as usize] = None;
+        self.changed(frame);
     }
 
     /// Puts another page there.
     pub fn populate(&mut self, frame: GuestFrame, page: DmaPage) {
         self.frames[frame.0 as usize] = Some(page);
+        self.changed(frame);
+    }
+
+    /// Protection goes with the page, without a word.
+    fn changed(&mut self, frame: GuestFrame) {
+        self.protected[frame.0 as usize] = false;
+        self.generation += 1;
+    }
+
+    /// Whether a write of its CPU to this frame is trapped.
+    pub fn is_protected(&self, frame: u64) -> bool {
+        self.protected.get(frame as usize) == Some(&true)
     }
 }
 
@@ -81,13 +98,16 @@ impl Simulated {
         let page = |_| Some(self.ram.allocate(Owner::Nobody).expect("enough RAM"));
         let domain = Domain {
             frames: (0..frames).map(page).collect(),
-            pinned: Vec::new(),
+            // So that pinning allocates nothing.
+            pinned: vec![0; (1 << 15) + 1],
             pins: 0,
             quota: u32::MAX,
             windows: [None; 2],
             routings: 0,
             forbidden: None,
             messages: Vec::with_capacity(4096),
+            protected: vec![false; frames as usize],
+            generation: 0,
             placed: Vec::new(),
         };
         assert!(self.domains.insert(id, domain).is_none(), "{id} is new");
@@ -123,10 +143,6 @@ impl Guests for Simulated {
             return Err(PageError::Quota { limit: guest.quota });
         }
         let index = page.0 as usize;
-        if guest.pinned.len() <= index {
-            // All at once, so that pinning allocates only the first time.
-            guest.pinned.resize(index.max(1 << 15) + 1, 0);
-        }
         guest.pinned[index] += 1;
         guest.pins += 1;
         ram.set_owner(page, Owner::Guest(domain.0));
@@ -220,14 +236,25 @@ impl Guests for Simulated {
 
     fn write_protect(
         &mut self,
-        _domain: DomainId,
-        _frame: GuestFrame,
-        _on: bool,
+        domain: DomainId,
+        frame: GuestFrame,
+        on: bool,
     ) -> Result<(), PageError> {
-        if self.fails() {
+        if on && self.fails() {
             return Err(PageError::Refused(-16));
         }
+        let guest = self.get(domain);
+        if guest.page(frame).is_none() {
+            return Err(PageError::Refused(-22));
+        }
+        guest.protected[frame.0 as usize] = on;
         Ok(())
+    }
+
+    fn generation(&self, domain: DomainId) -> u32 {
+        self.domains
+            .get(&domain)
+            .map_or(0, |domain| domain.generation)
     }
 
     fn map_frames(

@@ -34,6 +34,7 @@ pub const SMALL: VgpuConfig = VgpuConfig {
     fences: 2,
     weight: 1,
     display: mediator::Display::None,
+    huge_gtt: false,
 };
 
 /// Time that passes when told so.
@@ -185,9 +186,28 @@ impl<G: Gpu> World<G> {
     }
 
     pub fn poke(&mut self, domain: DomainId, address: u64, data: &[u8]) {
-        let page = self.page(domain, address);
-        let ram = self.guests().ram().clone();
-        ram.write(page.at(address % 4096), data).expect("guest RAM");
+        self.poke_by(domain, address, data, 8);
+    }
+
+    /// Writes of `size` bytes each, where the last may be shorter, as a CPU makes them: each is
+    /// trapped if a page that it touches is protected when it comes.
+    pub fn poke_by(&mut self, domain: DomainId, address: u64, data: &[u8], size: usize) {
+        for (at, bytes) in (address..).step_by(size).zip(data.chunks(size)) {
+            let last = at + bytes.len() as u64 - 1;
+            let guest = self.domain(domain);
+            if [at, last].iter().any(|at| guest.is_protected(at / 4096)) {
+                let mut value = [0; 8];
+                value[..bytes.len()].copy_from_slice(bytes);
+                let value = u64::from_le_bytes(value);
+                self.access(domain, Space::Memory(at), bytes.len() as u8, Some(value));
+                continue;
+            }
+            let ram = self.guests().ram().clone();
+            for (at, byte) in (at..).zip(bytes) {
+                let page = self.page(domain, at);
+                ram.write(page.at(at % 4096), &[*byte]).expect("guest RAM");
+            }
+        }
     }
 
     fn page(&mut self, domain: DomainId, address: u64) -> DmaPage {

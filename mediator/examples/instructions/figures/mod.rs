@@ -5,6 +5,7 @@
 mod entries;
 mod registers;
 mod submission;
+mod tables;
 
 use gpu::Engine;
 use gpu::spec::engine;
@@ -20,6 +21,7 @@ use registers::{busy_reads, fences_on, reads, writes};
 use submission::{
     Commands, audits, completions, idle_rounds, lite_restores, submissions, switches,
 };
+use tables::{changes, mappings, trapped_writes};
 
 /// One path.
 pub struct Figure {
@@ -98,6 +100,16 @@ figures! {
         "ELSP, one-batch blit" per "submission": submissions();
         "ELSP, the running context again" per "submission": lite_restores();
     }
+    Some(20_000), 20 {
+        "ELSP, one store, page tables quiet" per "submission": changes(false);
+        "ELSP, one store, an entry changed" per "submission": changes(true);
+    }
+    Some(1_000), 20 {
+        "page-table write, trapped" per "write": trapped_writes();
+    }
+    Some(1_000), 100 {
+        "page-table entry, newly shadowed" per "page": mappings();
+    }
     None, 20 {
         "service, completion" per "completion": completions();
         "service, switch between guests" per "switch": switches(false);
@@ -118,6 +130,7 @@ figures! {
 fn seat() -> (Machine, Driver) {
     let mut machine = driver::machine();
     let driver = Driver::new(&mut machine, 1);
+    driver::back_memory(&mut machine);
     (machine, driver)
 }
 

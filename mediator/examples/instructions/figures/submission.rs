@@ -59,7 +59,7 @@ fn painter() -> (Machine, Painter) {
 }
 
 /// The four writes of ELSP, counted.
-fn submit(machine: &mut Machine, driver: &Driver, context: &Context) {
+pub fn submit(machine: &mut Machine, driver: &Driver, context: &Context) {
     let descriptor = context.descriptor();
     for value in [0, 0, descriptor >> 32, descriptor & 0xffff_ffff] {
         let offset = context.engine.base() + engine::ELSP;
@@ -68,7 +68,7 @@ fn submit(machine: &mut Machine, driver: &Driver, context: &Context) {
 }
 
 /// Figures of work that was not done are worth nothing.
-fn check(machine: &mut Machine, driver: &Driver, engine: Engine) {
+pub fn check(machine: &mut Machine, driver: &Driver, engine: Engine) {
     assert_eq!(driver.arrived(machine, engine), driver.asked(engine));
     assert_eq!(machine.vgpu(driver.domain).counters().refused, 0);
 }
@@ -128,6 +128,7 @@ pub fn switches(other_mocs: bool) -> impl FnMut(u32) -> u64 {
     let (mut machine, mut first) = painter();
     let driver = Driver::new(&mut machine, 2);
     let mut second = Painter::new(&mut machine, driver);
+    driver::back_memory(&mut machine);
     for register in (0..64).filter(|_| other_mocs) {
         machine.write(second.driver.domain, MOCS + register * 4, 0x30);
     }
