@@ -69,6 +69,12 @@ fn one(vgpu: &Vgpu, pins: u32, out: &mut dyn Write) -> Result {
         vgpu.gtt.mapped(),
         vgpu.gtt.deferred(),
     )?;
+    let (open, limit) = vgpu.gtt.open();
+    writeln!(
+        out,
+        "  bulk     {open} of {limit} pages open, {} were, {} entries",
+        counters.opened, counters.bulk,
+    )?;
     writeln!(out, "  ppgtt    {} shadow tables", vgpu.ppgtts.tables())?;
     writeln!(
         out,
