@@ -37,6 +37,8 @@ fn guest_round(machine: &mut Machine, index: usize) -> bool {
             }
             Next::Request(request) => {
                 served = true;
+                let frame = (request.kind == Kind::Memory).then_some(request.address / PAGE_SIZE);
+                guest.underway.begins(vcpu, frame);
                 let data = answer(machine, domain, &request);
                 if let Some(guest) = machine.host_mut().guests.guests.get_mut(index)
                     && let Err(error) = guest.server.complete(&request, data)
@@ -76,6 +78,7 @@ fn answer(machine: &mut Machine, domain: DomainId, request: &Request) -> u64 {
             if let Some(guest) = machine.host_mut().guests.guest_mut(domain) {
                 guest.pins.invalidate();
             }
+            machine.access_settled(domain);
             0
         }
     }
