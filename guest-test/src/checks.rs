@@ -1,6 +1,7 @@
 //! All checks in their order: what must work, what must be refused, what must still work then.
 
 mod bars;
+mod bulk;
 mod ggtt;
 mod pci;
 mod refused;
@@ -21,6 +22,7 @@ pub fn all(machine: &mut dyn Machine, report: &mut Report) {
     bars::checks(machine, report);
     registers::checks(machine, report);
     ggtt::checks(machine, report);
+    bulk::checks(machine, report);
     with_workshop(machine, report, |workshop, report| {
         submission::checks(workshop, report);
         tables::checks(workshop, report);

@@ -123,14 +123,16 @@ impl Piece<'_> {
             return self.take(lanes, value.into());
         }
         let (mask, value) = self.give(lanes);
-        if vgpu.pci.write(aligned, mask as u32, value as u32)
-            && let Err(error) = vgpu.pci.route(vgpu.domain, &vgpu.slice, host)
-        {
-            let now = host.clock.now();
-            vgpu.warn(
-                now,
-                format_args!("pci: a window stays where it was: {error}"),
-            );
+        if vgpu.pci.write(aligned, mask as u32, value as u32) {
+            // Before the window they lie in moves away from them.
+            gtt::close(host, vgpu);
+            if let Err(error) = vgpu.pci.route(vgpu.domain, &vgpu.slice, host) {
+                let now = host.clock.now();
+                vgpu.warn(
+                    now,
+                    format_args!("pci: a window stays where it was: {error}"),
+                );
+            }
         }
         lanes.count
     }
@@ -200,7 +202,7 @@ impl Piece<'_> {
             let lanes = Lanes::new(offset.into(), 8, self.bytes.len());
             let index = GttIndex(entry / 8);
             if !self.write {
-                let value = vgpu.gtt.read(index);
+                let value = gtt::read(host, vgpu, index);
                 return self.take(lanes, value);
             }
             let (mask, value) = self.give(lanes);
@@ -224,6 +226,7 @@ impl Piece<'_> {
         offset: u64,
     ) -> usize {
         vgpu.counters.aperture += 1;
+        gtt::close(host, vgpu);
         let count = Lanes::new(offset, aperture::GROUP, self.bytes.len()).count;
         let Some(bytes) = self.bytes.get_mut(..count) else {
             return 1;

@@ -97,6 +97,14 @@ impl<G: Gpu, H: Guests, C: Clock> Mediator<G, H, C> {
         }
     }
 
+    /// An answered access of the domain is over: the CPU that made it makes none now. What was
+    /// [`PageError::Busy`] may be possible.
+    pub fn access_settled(&mut self, domain: DomainId) {
+        if let Some(vgpu) = self.vgpus.iter_mut().find(|vgpu| vgpu.domain() == domain) {
+            gtt::access_settled(&mut self.host, vgpu);
+        }
+    }
+
     /// One bounded round of everything that is not an access: GPU time, completions, scheduling.
     pub fn service(&mut self) -> Progress {
         let work = submission::service(&mut self.host, &mut self.vgpus);

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is Xen's: a simulated implementation serves host tests and loopback guests.
 
-use gpu::{DmaAddress, DmaFault, DmaPage};
+use gpu::{DmaAddress, DmaFault, DmaPage, PAGE_SIZE};
 
 /// A guest, by its hypervisor's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,9 @@ pub enum PageError {
     OutOfMemory,
     /// The hypervisor refused; its error number.
     Refused(i32),
+    /// An access of the guest is under way at this frame. Worth another try when
+    /// [`crate::Mediator::access_settled`] says that one is over.
+    Busy(GuestFrame),
 }
 
 impl core::fmt::Display for PageError {
@@ -41,6 +44,7 @@ impl core::fmt::Display for PageError {
             Self::Quota { limit } => write!(f, "pin quota of {limit} pages used up"),
             Self::OutOfMemory => write!(f, "service domain out of pages"),
             Self::Refused(errno) => write!(f, "hypervisor refused with error {errno}"),
+            Self::Busy(frame) => write!(f, "an access is under way at frame {:#x}", frame.0),
         }
     }
 }
@@ -112,6 +116,26 @@ pub trait Guests {
 
     /// Changes whenever frames of the guest may have become other pages, or no pages.
     fn generation(&self, domain: DomainId) -> u32;
+
+    /// Puts memory of the guest's own, filled with `contents`, at a trapped frame: from now on its
+    /// CPUs read and write it there, and no access arrives. Never at the frame of an access that
+    /// has not come to its end.
+    fn open_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        contents: &[u8; PAGE_SIZE as usize],
+    ) -> Result<DmaPage, PageError>;
+
+    /// Takes the memory away again, so that accesses arrive as before, and tells what was in it
+    /// when the last of the guest's CPUs could write it.
+    fn close_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        page: DmaPage,
+        contents: &mut [u8; PAGE_SIZE as usize],
+    ) -> Result<(), DmaFault>;
 
     /// Pins that `domain` holds now, for status and leak checks.
     fn pins(&self, domain: DomainId) -> u32;

@@ -77,6 +77,12 @@ fn one(vgpu: &Vgpu, pins: u32, out: &mut dyn Write) -> Result {
         counters.table_writes,
         vgpu.ppgtts.resyncs(),
     )?;
+    let (open, limit) = vgpu.gtt.open();
+    writeln!(
+        out,
+        "  bulk     {open} of {limit} pages open, {} were, {} entries",
+        counters.opened, counters.bulk,
+    )?;
     writeln!(
         out,
         "  accesses {} config, {} + {} registers, {} GTT, {} aperture",

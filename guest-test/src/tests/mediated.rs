@@ -134,6 +134,26 @@ impl Guests for Hypervisor {
         Ok(())
     }
 
+    fn open_page(
+        &mut self,
+        _: DomainId,
+        _: GuestFrame,
+        _: &[u8; 4096],
+    ) -> Result<DmaPage, PageError> {
+        // Every access of this guest traps.
+        Err(PageError::OutOfMemory)
+    }
+
+    fn close_page(
+        &mut self,
+        _: DomainId,
+        _: GuestFrame,
+        page: DmaPage,
+        _: &mut [u8; 4096],
+    ) -> Result<(), DmaFault> {
+        Err(DmaFault(page.at(0)))
+    }
+
     fn pins(&self, _: DomainId) -> u32 {
         self.pins.values().sum()
     }

@@ -11,6 +11,7 @@ use xen::{DeviceModel, Errno, HypercallPage, IoreqServer, XenError};
 
 use super::pins::PinTable;
 use super::protect::Protection;
+use super::underway::Underway;
 
 /// Where a guest finds its GPU: 00:02.0, the only place i915 accepts.
 pub const FUNCTION: Sbdf = Sbdf::new(0, 0, 2, 0);
@@ -21,6 +22,10 @@ pub struct XenGuest {
     pub server: IoreqServer<HypercallPage>,
     /// Its pinned pages.
     pub pins: PinTable,
+    /// Where its vCPUs may have accesses under way.
+    pub underway: Underway,
+    /// How many pages of its own memory were put at trapped frames.
+    pub open: u32,
     /// What of its address space is claimed now, by [`Window`].
     claimed: [Option<(u64, u64)>; 2],
     /// Which pair of frames its server's pages sit in.
@@ -64,6 +69,8 @@ impl XenGuest {
         let pins = PinTable::new(quota);
         let protection = Protection::new(server.vcpus());
         Ok(Self {
+            underway: Underway::new(server.vcpus()),
+            open: 0,
             server,
             pins,
             claimed: [None; 2],
@@ -77,6 +84,11 @@ impl XenGuest {
     /// The guest's number.
     pub fn domain(&self) -> DomainId {
         DomainId(self.server.domain().0)
+    }
+
+    /// The claimed part of the guest's address space for `window`: start and size.
+    pub fn claimed(&self, window: Window) -> Option<(u64, u64)> {
+        *self.claimed.get(window as usize)?
     }
 
     /// Makes `range` the claimed part of the guest's address space for `window`.

@@ -215,6 +215,23 @@ impl Guests for Machine {
     ) -> Result<(), PageError> {
         Ok(())
     }
+    fn open_page(
+        &mut self,
+        _: DomainId,
+        frame: GuestFrame,
+        _: &[u8; 4096],
+    ) -> Result<DmaPage, PageError> {
+        Err(PageError::Absent(frame))
+    }
+    fn close_page(
+        &mut self,
+        _: DomainId,
+        _: GuestFrame,
+        page: DmaPage,
+        _: &mut [u8; 4096],
+    ) -> Result<(), DmaFault> {
+        Err(DmaFault(page.at(0)))
+    }
     fn pins(&self, _: DomainId) -> u32 {
         self.held()
     }

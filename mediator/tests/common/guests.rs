@@ -30,12 +30,26 @@ pub struct Domain {
     generation: u32,
     /// Aperture frames placed without traps.
     pub placed: Vec<(GuestFrame, DmaPage, u64)>,
+    /// Memory put at trapped frames.
+    pub open: Vec<(GuestFrame, DmaPage)>,
+    /// Pages that it may have more than it has: what is put there.
+    pub spare: Vec<DmaPage>,
+    /// Where an access of its CPU is under way.
+    pub under_way: Option<GuestFrame>,
+    /// Something waits for that access to be over.
+    pub awaited: bool,
 }
 
 impl Domain {
     /// The machine's page behind a frame.
     pub fn page(&self, frame: GuestFrame) -> Option<DmaPage> {
         self.frames.get(usize::try_from(frame.0).ok()?).copied()?
+    }
+
+    /// The memory put at a trapped frame.
+    pub fn opened(&self, frame: GuestFrame) -> Option<DmaPage> {
+        let mut open = self.open.iter();
+        open.find(|(at, _)| *at == frame).map(|(_, page)| *page)
     }
 
     /// Takes the page at a frame away from the guest; it stays held while it is pinned.
@@ -95,9 +109,14 @@ impl Simulated {
 
     /// A new guest with RAM in frames `0 .. frames`.
     pub fn add(&mut self, id: DomainId, frames: u64) {
-        let page = |_| Some(self.ram.allocate(Owner::Nobody).expect("enough RAM"));
+        let page = || self.ram.allocate(Owner::Nobody).expect("enough RAM");
+        let spare: Vec<_> = (0..64).map(|_| page()).collect();
+        for page in &spare {
+            // Backed from now on, so that using it allocates nothing.
+            self.ram.write(page.at(0), &[0xc2]).expect("RAM");
+        }
         let domain = Domain {
-            frames: (0..frames).map(page).collect(),
+            frames: (0..frames).map(|_| Some(page())).collect(),
             // So that pinning allocates nothing.
             pinned: vec![0; (1 << 15) + 1],
             pins: 0,
@@ -109,6 +128,10 @@ impl Simulated {
             protected: vec![false; frames as usize],
             generation: 0,
             placed: Vec::new(),
+            open: Vec::with_capacity(64),
+            spare,
+            under_way: None,
+            awaited: false,
         };
         assert!(self.domains.insert(id, domain).is_none(), "{id} is new");
     }
@@ -276,6 +299,44 @@ impl Guests for Simulated {
             guest.placed.push(entry);
         }
         Ok(())
+    }
+
+    fn open_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        contents: &[u8; 4096],
+    ) -> Result<DmaPage, PageError> {
+        let fails = self.fails();
+        let ram = self.ram.clone();
+        let guest = self.get(domain);
+        assert_eq!(guest.opened(frame), None, "opened twice");
+        if guest.under_way == Some(frame) {
+            guest.awaited = true;
+            return Err(PageError::Busy(frame));
+        }
+        let page = guest.spare.pop().filter(|_| !fails);
+        let page = page.ok_or(PageError::OutOfMemory)?;
+        guest.open.push((frame, page));
+        ram.set_owner(page, Owner::Guest(domain.0));
+        ram.write(page.at(0), contents).expect("RAM");
+        Ok(page)
+    }
+
+    fn close_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        page: DmaPage,
+        contents: &mut [u8; 4096],
+    ) -> Result<(), DmaFault> {
+        let ram = self.ram.clone();
+        let guest = self.get(domain);
+        assert_eq!(guest.opened(frame), Some(page), "not open");
+        guest.open.retain(|open| *open != (frame, page));
+        guest.spare.push(page);
+        ram.set_owner(page, Owner::Nobody);
+        ram.read(page.at(0), contents)
     }
 
     fn pins(&self, domain: DomainId) -> u32 {
