@@ -225,8 +225,8 @@ impl Driver {
             let page = job.context.image[1];
             self.bench.poke(page, RING_HEAD, job.context.tail);
             self.bench.poke(page, CONTEXT_CONTROL, 0x1_0001);
-            for batch_state in [0x11, 0x17] {
-                self.bench.poke(page, batch_state, 0);
+            for batch_address in [0x0f, 0x15] {
+                self.bench.poke(page, batch_address, 0);
             }
             self.bench.poke(job.breadcrumb, 0, job.seqno);
         }

@@ -75,8 +75,10 @@ pub struct Running {
     pub(super) arbitration_point: bool,
     /// A blit is under way: its command is called again.
     pub(super) blitting: bool,
-    /// An unsatisfied semaphore was reported.
+    /// It waits at a semaphore, which was reported.
     pub(super) semaphore_reported: bool,
+    /// It goes away when it waits (CTX_CONTEXT_CONTROL does not inhibit that).
+    pub(super) synchronous_switch: bool,
     /// CTX_TIMESTAMP when it was loaded.
     pub(super) timestamp: u32,
     /// Nanoseconds since.
@@ -289,7 +291,8 @@ impl Running {
 
     /// A register that is a view of the loaded context.
     pub fn register(&self, offset: u32) -> Option<u32> {
-        let batch = self.batch().map_or(0, |batch| batch.address);
+        let valid = u64::from(super::image::BATCH_VALID);
+        let batch = self.batch().map_or(0, |batch| batch.address | valid);
         Some(match offset {
             engine::RING_HEAD => self.ring.head,
             engine::RING_TAIL => self.ring.tail,
