@@ -14,6 +14,7 @@ use gpu::spec::registers::SLOTS;
 use gpu::{DmaPage, Engine, Gpu, GttIndex};
 
 use crate::execlist::VirtualEngine;
+use crate::execlist::contract::Contract;
 use crate::gtt::VirtualGtt;
 use crate::interrupts::Interrupts;
 use crate::partition::Slice;
@@ -132,6 +133,16 @@ impl Vgpu {
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What one of its engines was asked to do, and what its driver was told.
+    pub fn contract(&self, engine: Engine) -> Contract {
+        // PANIC: Engine::index is below Engine::COUNT, the array's length.
+        let engine = &self.engines[engine.index()];
+        Contract {
+            waiting: engine.list.owes(),
+            ..engine.contract
+        }
     }
 
     /// First entry and number of entries of its low and of its high GM.
