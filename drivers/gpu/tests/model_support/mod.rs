@@ -121,6 +121,12 @@ impl Bench {
         self.read[engine.index()] = 5;
     }
 
+    /// The engine's pointer registers were set to entry 5: so is what goes with them.
+    pub fn expect_entry_zero(&mut self, engine: Engine) {
+        self.poke(self.status[engine.index()], HWSP_CSB_WRITE, 5);
+        self.read[engine.index()] = 5;
+    }
+
     /// Reads one dword of a page, as a CPU.
     pub fn peek(&self, page: DmaPage, dword: usize) -> u32 {
         let mut bytes = [0; 4];
