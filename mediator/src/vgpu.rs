@@ -96,6 +96,12 @@ impl Vgpu {
 
     /// Gives everything back, at any moment. The vGPU must not be used afterwards.
     pub(crate) fn release<G: Gpu, H: Guests, C: Clock>(&mut self, host: &mut Host<G, H, C>) {
+        for engine in Engine::ALL {
+            let contract = self.contract(engine);
+            if contract.submissions != 0 {
+                log::info!("contract: {} {engine}0 {contract}", self.domain);
+            }
+        }
         // No window leads here any more, so nothing new can start; then nothing of it runs; then
         // the GPU reaches none of its pages; only then may they go.
         if let Err(error) = self.pci.close(self.domain, &self.slice, host) {

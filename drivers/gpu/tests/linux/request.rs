@@ -79,6 +79,8 @@ pub enum Payload {
     Work(u32),
     /// Spins until its context's flag is zero; whether at arbitration points.
     Spin(bool),
+    /// A batch in the PPGTT.
+    Batch(u64),
 }
 
 /// A request.
@@ -208,8 +210,12 @@ impl Context {
         let infix = self.emit;
         match payload {
             Payload::Work(dwords) => self.put(machine, &vec![NOOP; 2 * dwords as usize]),
-            Payload::Spin(arbitrates) => {
-                let batch = self.place.spinners[usize::from(!arbitrates)];
+            Payload::Spin(_) | Payload::Batch(_) => {
+                let batch = match payload {
+                    Payload::Batch(batch) => batch,
+                    Payload::Spin(arbitrates) => self.place.spinners[usize::from(!arbitrates)],
+                    Payload::Work(_) => unreachable!("has no batch"),
+                };
                 let start = [BATCH_START, batch as u32, (batch >> 32) as u32];
                 if features.preemption {
                     self.put(machine, &[ARB_ON]);
@@ -219,7 +225,9 @@ impl Context {
                     self.put(machine, &[ARB_OFF]);
                     self.put(machine, &start);
                 }
-                machine.poke(self.place.flag, 1);
+                if payload != Payload::Batch(batch) {
+                    machine.poke(self.place.flag, 1);
+                }
             }
         }
         let mut request = Request {
