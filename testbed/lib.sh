@@ -132,6 +132,14 @@ resources_are() {
     fail "$1" "'$now', not '$2'"
 }
 
+# contract_kept LINES: the service domain said LINES times or more what the drivers of guests that
+# are gone submitted and were told, and nothing was lost or surplus.
+contract_kept() {
+    local log=/var/log/xen/guest-gpu-service.log
+    grep 'contract: ' "$log" | grep -v 'lost 0 surplus 0' && return 1
+    [ "$(grep -c 'contract: .* lost 0 surplus 0' "$log")" -ge "$1" ]
+}
+
 # guest_config NAME LABELLED WORDS [SED…]: /tmp/NAME.cfg for a guest whose test program runs WORDS.
 guest_config() {
     local name=$1 base=guest words=${3// /+}

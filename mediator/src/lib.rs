@@ -19,6 +19,10 @@ mod execlist;
 mod gtt;
 mod host;
 mod interrupts;
+#[cfg(test)]
+#[path = "../../drivers/gpu/tests/linux/mod.rs"]
+#[expect(dead_code, reason = "unit tests use the judge of events alone")]
+mod linux;
 mod partition;
 mod pci;
 mod ppgtt;
@@ -37,6 +41,7 @@ mod vgpu;
 mod world;
 
 pub use access::{Access, Space};
+pub use execlist::contract::Contract;
 pub use host::{Host, StartError};
 pub use partition::AttachError;
 pub use services::{Clock, DomainId, GuestFrame, Guests, PageError, Window};

@@ -2,7 +2,7 @@
 
 use core::fmt::{Result, Write};
 
-use gpu::Gpu;
+use gpu::{Engine, Gpu};
 
 use crate::pci::Bar;
 use crate::vgpu::Vgpu;
@@ -115,6 +115,13 @@ fn one(vgpu: &Vgpu, pins: u32, out: &mut dyn Write) -> Result {
         counters.untracked,
         counters.silenced,
     )?;
+    for engine in Engine::ALL {
+        let contract = vgpu.contract(engine);
+        if contract.submissions != 0 {
+            // A line of its own for whoever looks for it: nothing may be lost or surplus.
+            writeln!(out, "contract: {} {engine}0 {contract}", vgpu.domain)?;
+        }
+    }
     if !counters.first_untracked().is_empty() {
         write!(out, "  untracked")?;
         for offset in counters.first_untracked() {

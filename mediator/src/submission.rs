@@ -20,8 +20,8 @@ use gpu::spec::engine::{EIR, RING_HEAD};
 use gpu::spec::pvinfo::g2v;
 use gpu::{DmaPage, Engine, Gpu, GttIndex, PAGE_SIZE};
 
-use crate::execlist::list::{Events, Submitted};
-use crate::execlist::{State, VirtualEngine};
+use crate::execlist::list::{Events, Input, Outcome};
+use crate::execlist::{Change, State};
 use crate::host::Host;
 use crate::ppgtt::{Hands, tables_for};
 use crate::shadow::{self, Slot};
@@ -75,15 +75,23 @@ pub fn elsp_written<G: Gpu, H: Guests, C: Clock>(
     };
     vgpu.counters.submissions += 1;
     let mut events = Events::new();
-    match vgpu.engine(engine).list.submit(pair, &mut events) {
-        Submitted::Started => {
+    let virtual_engine = vgpu.engine(engine);
+    let outcome = virtual_engine.list.step(Input::Submit(pair), &mut events);
+    match outcome {
+        Outcome::Started | Outcome::LiteRestored | Outcome::Waiting => {
+            virtual_engine.contract.submissions += 1;
+        }
+        Outcome::Idle | Outcome::Empty | Outcome::Full => {}
+    }
+    match outcome {
+        Outcome::Started => {
+            virtual_engine.change(Change::Started);
             events::deliver(host, vgpu, engine, &events);
-            vgpu.engine(engine).state = State::Preparing;
             advance(host, vgpu, engine);
             start_next(host, core::slice::from_mut(vgpu), engine);
         }
-        Submitted::LiteRestored => {
-            let hung = vgpu.engine(engine).state == State::Hung;
+        Outcome::LiteRestored => {
+            let hung = virtual_engine.state() == State::Hung;
             let tail = shadow::reread_tail(host, vgpu, engine, pair[0]);
             events::deliver(host, vgpu, engine, &events);
             if let (Err(refusal), false) = (tail, hung) {
@@ -91,12 +99,12 @@ pub fn elsp_written<G: Gpu, H: Guests, C: Clock>(
                 refuse(host, vgpu, engine, pair[0], refusal);
             }
         }
-        Submitted::Waiting => {}
-        Submitted::Empty => {
+        Outcome::Waiting | Outcome::Idle => {}
+        Outcome::Empty => {
             let now = host.clock.now();
             vgpu.violation(now, format_args!("{engine}: ELSP without element 0"));
         }
-        Submitted::Full => {
+        Outcome::Full => {
             let now = host.clock.now();
             vgpu.violation(
                 now,
@@ -113,10 +121,7 @@ pub fn reset_engine<G: Gpu, H: Guests, C: Clock>(
     engine: Engine,
 ) {
     stop(host, vgpu, engine);
-    let virtual_engine = vgpu.engine(engine);
-    let slot = virtual_engine.slot.take();
-    *virtual_engine = VirtualEngine::new();
-    virtual_engine.slot = slot;
+    vgpu.engine(engine).reset();
     vgpu.registers.set_at(engine.base() + EIR, 0);
 }
 
@@ -129,7 +134,7 @@ pub fn read_ring_register<G: Gpu, H: Guests, C: Clock>(
     offset: u32,
 ) -> u32 {
     // Our ring starts at 0 with the first byte of the guest's piece.
-    let executed = match vgpu.engine(engine).state {
+    let executed = match vgpu.engine(engine).state() {
         State::Running => {
             let head = host.gpu.read(engine.base() + RING_HEAD) & HEAD_OFFSET;
             head.min(vgpu.engine(engine).work.map_or(0, |work| work.chunk))

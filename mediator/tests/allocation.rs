@@ -17,6 +17,9 @@ mod driver;
 #[path = "../examples/instructions/figures/mod.rs"]
 #[expect(dead_code, reason = "goals are for instructions")]
 mod figures;
+#[path = "../../drivers/gpu/tests/linux/mod.rs"]
+#[expect(dead_code, reason = "the driver uses the judge of events alone")]
+mod linux;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -52,5 +52,6 @@ relay_checks guest
 figures guest
 check guest-gone wait_gone guest 30
 resources_are nothing-left-by-guest "$before"
+check contract-kept contract_kept 1
 check list-after says 'guest is gone' $gpuctl list
 check service-alive service_says ready

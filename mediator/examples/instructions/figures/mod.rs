@@ -19,7 +19,7 @@ use crate::measured;
 use entries::{Entry, entry_writes};
 use registers::{busy_reads, fences_on, reads, writes};
 use submission::{
-    Commands, audits, completions, idle_rounds, lite_restores, submissions, switches,
+    Commands, audits, completions, continuations, idle_rounds, lite_restores, submissions, switches,
 };
 use tables::{changes, mappings, trapped_writes};
 
@@ -112,6 +112,8 @@ figures! {
     }
     None, 20 {
         "service, completion" per "completion": completions();
+        "service, the context goes on" per "completion": continuations(false);
+        "service, the next context" per "completion": continuations(true);
         "service, switch between guests" per "switch": switches(false);
         "service, switch, other MOCS" per "switch": switches(true);
         "service, nothing to do" per "round": idle_rounds();

@@ -120,6 +120,26 @@ pub fn completions() -> impl FnMut(u32) -> u64 {
     }
 }
 
+/// The same, and more of the context's own ring goes on, or of another context of the guest.
+pub fn continuations(other: bool) -> impl FnMut(u32) -> u64 {
+    let (mut machine, mut painter) = painter();
+    let mut second = painter.driver.context(&mut machine, Engine::Bcs, 4);
+    move |rounds| {
+        for _ in 0..rounds {
+            painter.paint(&mut machine);
+            if other {
+                std::mem::swap(&mut painter.context, &mut second);
+            }
+            painter.paint(&mut machine);
+            execute(&mut machine);
+            measured::service(&mut machine);
+            settle(&mut machine, &painter.driver);
+        }
+        painter.check(&mut machine);
+        rounds.into()
+    }
+}
+
 /// The same while audited work of another guest waits for the engine, and gets it. Two drivers
 /// of one kind write the same values to the registers that are switched, MOCS among them.
 pub fn switches(other_mocs: bool) -> impl FnMut(u32) -> u64 {

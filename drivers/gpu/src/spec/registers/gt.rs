@@ -155,6 +155,7 @@ pub(super) const CACHES: &[Register] = &[
     row("GUC_WOPCM_SIZE", 0xc050),
     row("GUC_SOFT_SCRATCH", 0xc180).times(16),
     row("DMA_GUC_WOPCM_OFFSET", 0xc340),
+    row("GUC_MAX_IDLE_COUNT", 0xc3e4),
     fixed("GUCPMTIMESTAMP", 0xc3e8, 0),
     row("RCS_MOCS", 0xc800).times(64).shadow(),
     row("VCS_MOCS", 0xc900).times(64).shadow(),
