@@ -163,6 +163,9 @@ pub fn build(archive: &Archive, package: &Package, folder: &Path, log: &Path) ->
         .next();
     let release = release.ok_or_else(|| Failure::new("no modules were installed"))?;
     fs::rename(release.path(), folder.join("modules")).at("move", &modules)?;
+    // A link to the source, which will be gone.
+    let link = folder.join("modules/build");
+    fs::remove_file(&link).at("remove", &link)?;
     let driver = folder.join("modules/kernel/drivers/gpu/drm/i915/i915.ko");
     let groups = groups(&fs::read(&driver).at("read", &driver)?);
     let text: String = groups.iter().map(|group| format!("{group}\n")).collect();
