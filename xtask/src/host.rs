@@ -9,7 +9,7 @@ use std::process::Command;
 use std::process::Stdio;
 
 /// A program (looked up in `PATH`), or a file when it starts with a slash, and its package.
-const PACKAGES: [(&str, &str); 28] = [
+const PACKAGES: [(&str, &str); 31] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
@@ -31,6 +31,9 @@ const PACKAGES: [(&str, &str); 28] = [
     ("ld", "binutils"),
     ("strip", "binutils"),
     ("readelf", "binutils"),
+    ("bc", "bc"),
+    ("nice", "coreutils"),
+    ("/usr/include/libelf.h", "libelf-dev"),
     ("flex", "flex"),
     ("bison", "bison"),
     ("m4", "m4"),
@@ -71,6 +74,22 @@ pub const HYPERVISOR: &[&str] = &[
     "awk",
     "xz",
     "tar",
+];
+/// Building a kernel; its objtool reads ELF files.
+pub const LINUX: &[&str] = &[
+    "make",
+    "gcc",
+    "/usr/include/stdio.h",
+    "/usr/include/libelf.h",
+    "ld",
+    "flex",
+    "bison",
+    "bc",
+    "awk",
+    "xz",
+    "tar",
+    "nice",
+    "depmod",
 ];
 /// What the host tests of the workspace use.
 pub const TESTS: &[&str] = &[

@@ -12,6 +12,7 @@ mod failure;
 mod host;
 mod paths;
 mod progress;
+mod selftests;
 mod setup;
 mod stages;
 
@@ -35,6 +36,10 @@ cargo xtask COMMAND
   xen [--flask] [--scenario NAME]...
                             One run of the whole chain on real Xen, shown as it goes; the
                             scenario `chain`, or `flask`, unless others are named.
+  selftests [--only GROUP]... [--filter FILTER] [--renew]
+                            i915's own live tests on a vGPU, in an hour or two, against
+                            docs/fidelity.md; --filter is the driver's st_filter, --renew writes
+                            the table anew.
   bench [--renew]           Count instructions on the mediator's hot paths, against the baseline;
                             --renew writes the baseline anew.
   boot [--release] [QEMU ARGUMENTS...]
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
         "setup" => set_up(rest),
         "test" => stages::chosen(rest).map(|stages| exit_code(stages::run(&stages))),
         "xen" => xen(rest),
+        "selftests" => selftests::run(rest),
         "bench" => bench::bench(rest),
         "boot" => boot(rest),
         "renew-dependencies" => stages::renew_dependencies().map(|()| ExitCode::SUCCESS),

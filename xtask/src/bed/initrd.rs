@@ -52,6 +52,11 @@ pub fn i915(products: &Products, kernel: &Kernel, log: &Path) -> Outcome<Vec<u8>
     Ok(pack(products, kernel, "i915-init", I915, log)?.finish())
 }
 
+/// Of guests whose i915 tests itself.
+pub fn selftests(products: &Products, kernel: &Kernel, log: &Path) -> Outcome<Vec<u8>> {
+    Ok(pack(products, kernel, "selftests-init", I915, log)?.finish())
+}
+
 /// i915's clients, to be appended to a guest's: the kernel unpacks one archive after the other.
 pub fn clients(root: &Path) -> Outcome<Vec<u8>> {
     let mut cpio = Cpio::default();

@@ -45,6 +45,26 @@ pub fn pack(
         let guest = tree.join(format!("i915-initrd{suffix}"));
         fs::write(&guest, initrd::i915(products, kernel, log)?).at("write", &guest)?;
     }
+    if let Some(tests) = &products.selftests {
+        let folder = tree.join("selftests");
+        fs::create_dir_all(&folder).at("create", &folder)?;
+        copy(&tests.kernel.image, "selftests/kernel")?;
+        let initrd = initrd::selftests(products, &tests.kernel, log)?;
+        let groups: String = tests
+            .groups
+            .iter()
+            .map(|group| format!("{group}\n"))
+            .collect();
+        let filter = format!("{}\n", tests.filter);
+        for (name, data) in [
+            ("initrd", initrd),
+            ("groups", groups.into_bytes()),
+            ("filter", filter.into_bytes()),
+        ] {
+            let path = folder.join(name);
+            fs::write(&path, data).at("write", &path)?;
+        }
+    }
     if let Some(clients) = &products.clients {
         let path = tree.join("clients");
         fs::write(&path, initrd::clients(clients)?).at("write", &path)?;

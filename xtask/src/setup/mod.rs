@@ -10,9 +10,11 @@ mod hypervisor;
 mod kernel;
 mod policy;
 mod resolved;
+mod selftests;
 mod sources;
 
 pub use kernel::Kernel;
+pub use selftests::Selftests;
 
 use crate::cache::Product;
 use crate::failure::At;
@@ -44,6 +46,8 @@ pub enum Part {
     Kernel61,
     /// Programs for guests that use their vGPU through i915.
     Clients,
+    /// A kernel whose i915 tests itself.
+    Selftests,
     /// Debian bookworm's hypervisor, which is too old for us.
     OldXen,
 }
@@ -70,19 +74,22 @@ pub struct Products {
     pub kernel_6_1: Option<Kernel>,
     /// The root of i915's clients, with their libraries.
     pub clients: Option<PathBuf>,
+    /// The kernel whose i915 tests itself.
+    pub selftests: Option<Selftests>,
     /// Debian bookworm's hypervisor.
     pub old_xen: PathBuf,
 }
 
 impl Part {
     /// All of them, in the order they are built.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Stock,
         Self::Dom0,
         Self::Kernel,
         Self::Flask,
         Self::Kernel61,
         Self::Clients,
+        Self::Selftests,
         Self::OldXen,
     ];
 
@@ -95,6 +102,7 @@ impl Part {
             Self::Kernel => "kernel",
             Self::Kernel61 => "kernel-6.1",
             Self::Clients => "clients",
+            Self::Selftests => "selftests",
             Self::OldXen => "xen-4.17",
         }
     }
@@ -113,6 +121,7 @@ impl Part {
         match self {
             Self::Stock | Self::Flask | Self::Dom0 | Self::Kernel => Set::System,
             Self::Clients => Set::Clients,
+            Self::Selftests => Set::Driver,
             Self::Kernel61 | Self::OldXen => Set::Bookworm,
         }
     }
@@ -123,6 +132,7 @@ impl Part {
             Self::Flask => hypervisor::flask(cache, resolved),
             Self::Dom0 => dom0::product(cache, resolved),
             Self::Clients => clients::product(cache, resolved),
+            Self::Selftests => selftests::product(cache, resolved.package(SOURCE)?),
             Self::Kernel | Self::Kernel61 => kernel::product(cache, resolved.package(LINUX)?),
         })
     }
@@ -140,6 +150,7 @@ impl Part {
         match self {
             Self::Flask => host::HYPERVISOR,
             Self::Clients => host::CLIENTS,
+            Self::Selftests => host::LINUX,
             _ => &[],
         }
     }
@@ -154,6 +165,10 @@ impl Part {
                 format!("kernel and modules: {}", resolved.package(LINUX)?.name)
             }
             Self::Clients => "i915's clients, from intel-gpu-tools".to_owned(),
+            Self::Selftests => {
+                let version = &resolved.package(SOURCE)?.version;
+                format!("i915 with its own tests: compiling Linux {version}")
+            }
             Self::OldXen => format!("an old Xen: {}", resolved.package(XEN)?.version),
         })
     }
@@ -166,6 +181,7 @@ impl Part {
             Self::Flask => hypervisor::compile(archive, resolved, to, log),
             Self::Dom0 => dom0::build(archive, resolved, to, log),
             Self::Clients => clients::build(archive, resolved, to, log),
+            Self::Selftests => selftests::build(archive, resolved.package(SOURCE)?, to, log),
             Self::Kernel | Self::Kernel61 => {
                 kernel::build(archive, resolved.package(LINUX)?, to, log)
             }
@@ -176,6 +192,7 @@ impl Part {
 /// How the names of packages begin.
 const XEN: &str = "xen-hypervisor-";
 const LINUX: &str = "linux-image-";
+const SOURCE: &str = "linux-source-";
 
 /// Builds what is missing of `parts`; with `refresh`, from the newest packages.
 pub fn ensure(parts: &[Part], refresh: bool) -> Outcome<Products> {
@@ -213,6 +230,7 @@ impl Products {
                 self.busybox = folder.join("busybox");
             }
             Part::Clients => self.clients = Some(folder.join("root")),
+            Part::Selftests => self.selftests = Some(Selftests::of(&product)?),
             Part::Kernel => self.kernel = Kernel::of(&product, resolved.package(LINUX)?),
             Part::Kernel61 => {
                 self.kernel_6_1 = Some(Kernel::of(&product, resolved.package(LINUX)?));

@@ -9,6 +9,7 @@ use super::archive::SourceFile;
 use super::clients;
 use super::dom0;
 use super::hypervisor;
+use super::selftests;
 use crate::cache::hash;
 use crate::failure::At;
 use crate::failure::Failure;
@@ -30,18 +31,21 @@ pub enum Set {
     System,
     /// Programs for guests that use their vGPU.
     Clients,
+    /// The source of the driver with its own tests.
+    Driver,
     /// An older kernel for guests, and a hypervisor that is too old for us.
     Bookworm,
 }
 
 impl Set {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::System, Self::Clients, Self::Bookworm];
+    pub const ALL: [Self; 4] = [Self::System, Self::Clients, Self::Driver, Self::Bookworm];
 
     fn name(self) -> &'static str {
         match self {
             Self::System => "system",
             Self::Clients => "clients",
+            Self::Driver => "driver",
             Self::Bookworm => "bookworm",
         }
     }
@@ -49,7 +53,7 @@ impl Set {
     /// The suite it comes from.
     pub fn suite(self) -> &'static str {
         match self {
-            Self::System | Self::Clients => "trixie",
+            Self::System | Self::Clients | Self::Driver => "trixie",
             Self::Bookworm => "bookworm",
         }
     }
@@ -59,6 +63,7 @@ impl Set {
         match self {
             Self::System => [&[hypervisor::PACKAGE, NEWEST_KERNEL], dom0::PACKAGES].concat(),
             Self::Clients => vec![clients::PACKAGE],
+            Self::Driver => vec![selftests::PACKAGE],
             Self::Bookworm => vec![hypervisor::OLD_PACKAGE, NEWEST_KERNEL],
         }
     }
@@ -85,6 +90,10 @@ impl Set {
                 resolved.files = archive.plan(dom0::PACKAGES)?;
             }
             Self::Clients => resolved.files = archive.plan(&[clients::PACKAGE])?,
+            Self::Driver => {
+                let source = archive.newest(selftests::PACKAGE)?;
+                resolved.packages.push(source);
+            }
             Self::Bookworm => {
                 let xen = archive.newest(hypervisor::OLD_PACKAGE)?;
                 resolved.packages.push(xen);
