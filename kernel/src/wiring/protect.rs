@@ -29,6 +29,9 @@
 //!
 //! A guest that goes on writing keeps the page protected, so a burst costs a trap for each write
 //! until the guest does something else.
+//!
+//! All of it is read in Xen's source; on Xen itself only that traps, changes back and reuse work is
+//! tried. Not done: waiting for a vCPU that is inside such an access while its vGPU is detached.
 
 use alloc::vec::Vec;
 

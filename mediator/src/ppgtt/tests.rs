@@ -816,8 +816,10 @@ fn act() -> impl Strategy<Value = Act> {
     let flags = prop::sample::select(vec![0u64, 1, 3, 3, 3, 0x83, 0x803, 0x883]);
     let bytes = prop::sample::select(vec![0..8, 0..8, 0..8, 0..4, 4..8, 1..4, 5..6]);
     let index = prop::sample::select(INDICES.to_vec());
+    // Mostly tables, so that there are trees.
+    let frame = prop_oneof![3 => 1u64..8, 1 => 0..FRAMES + 2];
     prop_oneof![
-        8 => (1u64..8, index, 0u64..FRAMES + 2, flags, bytes)
+        8 => (1u64..8, index, frame, flags, bytes)
             .prop_map(|(table, index, frame, flags, bytes)| {
                 Act::Write(table, index, frame << 12 | flags, bytes)
             }),
@@ -835,7 +837,7 @@ proptest! {
 
     #[test]
     fn after_a_resync_the_shadow_is_what_the_guests_tables_say(
-        acts in prop::collection::vec(act(), 1..60),
+        acts in prop::collection::vec(act(), 1..100),
         pages in prop::collection::vec(0usize..625, 20),
     ) {
         let mut setting = Setting::new();
