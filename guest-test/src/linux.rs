@@ -81,6 +81,11 @@ impl Linux {
         Mapping::of_resource(resource)
     }
 
+    /// The register window once more, for another thread.
+    pub fn registers() -> Result<Mapping, Trouble> {
+        Mapping::of_resource(&format!("{DEVICE}/resource0"))
+    }
+
     fn window(&mut self, bar: Bar) -> &mut Mapping {
         match bar {
             Bar::Registers => &mut self.registers,

@@ -66,6 +66,10 @@ mod measured {
         counted(|| machine.mediator.access(domain, access))
     }
 
+    pub fn access_settled(machine: &mut Machine, domain: DomainId) {
+        counted(|| machine.mediator.access_settled(domain));
+    }
+
     pub fn service(machine: &mut Machine) -> gpu::Progress {
         counted(|| machine.mediator.service())
     }

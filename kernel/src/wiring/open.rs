@@ -36,19 +36,13 @@ pub fn open(
 ) -> Result<DmaPage, PageError> {
     let domain = guest.domain();
     let parking = parking(guest).ok_or(PageError::Absent(frame))?;
-    let mut settled = true;
-    if guest.underway.at(parking).is_some() {
+    let busy = guest.underway.at(frame.0);
+    if guest.underway.at(parking).is_some() || busy == Some(false) {
         return Err(PageError::Busy(frame));
     }
-    if let Some(unreported) = guest.underway.at(frame.0) {
-        settled = false;
-        if !unreported {
-            return Err(PageError::Busy(frame));
-        }
-    }
     populate(window.xen(), domain, parking)?;
-    if !settled {
-        // Only to have the vCPUs report.
+    if busy == Some(true) {
+        // It goes at once, only to have the vCPUs report.
         take(window.xen(), guest, parking);
         return Err(PageError::Busy(frame));
     }

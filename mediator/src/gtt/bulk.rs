@@ -99,23 +99,33 @@ impl Bulk {
 }
 
 /// An entry was written, trapped: opens pages if that makes a burst.
+#[inline]
 pub(super) fn follow<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &mut Vgpu,
     index: GttIndex,
 ) {
     let bulk = &mut vgpu.gtt.bulk;
-    if index.0 == bulk.end {
-        bulk.run = bulk.run.saturating_add(1);
+    let run = if index.0 == bulk.end {
+        bulk.run.saturating_add(1)
     } else {
-        bulk.run = 1;
+        1
+    };
+    bulk.run = run;
+    bulk.end = index.0.wrapping_add(1);
+    if run >= BURST {
+        burst(host, vgpu);
+    }
+}
+
+#[cold]
+fn burst<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgpu) {
+    let bulk = &mut vgpu.gtt.bulk;
+    if bulk.run == BURST {
         bulk.next = 1;
     }
-    bulk.end = index.0.wrapping_add(1);
-    if bulk.run >= BURST {
-        bulk.wanted = Some(bulk.end / ENTRIES);
-        open(host, vgpu);
-    }
+    bulk.wanted = Some(bulk.end / ENTRIES);
+    open(host, vgpu);
 }
 
 /// An access of the guest is over, so a page that was wanted may be possible now.
@@ -126,6 +136,7 @@ pub fn access_settled<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgp
 }
 
 /// Closes all open pages and does what was written there. Wanted ones are not any more.
+#[inline]
 pub fn close<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgpu) {
     vgpu.gtt.bulk.wanted = None;
     if !vgpu.gtt.bulk.open.is_empty() {
@@ -228,6 +239,8 @@ fn fill(vgpu: &Vgpu, number: u32, copy: &mut [u8; BYTES]) -> bool {
     true
 }
 
+#[cold]
+#[inline(never)]
 fn close_open<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgpu, apply: bool) {
     let Some(mut copy) = vgpu.gtt.bulk.copy.take() else {
         return;

@@ -16,7 +16,7 @@ use mediator::{Access, Space};
 use crate::common::BAR0;
 use crate::driver::{self, Driver, Machine};
 use crate::measured;
-use entries::{Entry, entry_writes};
+use entries::{Entry, bursts, entry_writes};
 use registers::{busy_reads, fences_on, reads, writes};
 use submission::{
     Commands, audits, completions, continuations, idle_rounds, lite_restores, submissions, switches,
@@ -95,6 +95,9 @@ figures! {
         "GGTT entry write, replaced" per "write": entry_writes(Entry::Replaced);
         "GGTT entry write, cleared" per "write": entry_writes(Entry::Cleared);
         "GGTT entry write, not its own" per "write": entry_writes(Entry::Foreign);
+    }
+    Some(800), 2 {
+        "GGTT entry in a burst" per "entry": bursts();
     }
     Some(20_000), 20 {
         "ELSP, one-batch blit" per "submission": submissions();
