@@ -66,6 +66,7 @@ const LARGE: VgpuConfig = VgpuConfig {
     high_mib: 64,
     fences: 2,
     weight: 1,
+    huge_gtt: false,
     display: Display::None,
 };
 
