@@ -9,7 +9,7 @@ use std::process::Command;
 use std::process::Stdio;
 
 /// A program (looked up in `PATH`), or a file when it starts with a slash, and its package.
-const PACKAGES: [(&str, &str); 31] = [
+const PACKAGES: [(&str, &str); 32] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
@@ -44,6 +44,7 @@ const PACKAGES: [(&str, &str); 31] = [
     ("getconf", "libc-bin"),
     ("git", "git"),
     ("/usr/include/xen/xen.h", "libxen-dev"),
+    ("/usr/include/libdrm/i915_drm.h", "libdrm-dev"),
 ];
 
 /// Booting the image in QEMU.

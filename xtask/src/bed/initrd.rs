@@ -47,9 +47,12 @@ pub fn guest(
     Ok(cpio.finish())
 }
 
-/// Of guests that use Debian's own driver.
-pub fn i915(products: &Products, kernel: &Kernel, log: &Path) -> Outcome<Vec<u8>> {
-    Ok(pack(products, kernel, "i915-init", I915, log)?.finish())
+/// Of guests that use Debian's own driver, with the program that uses it.
+pub fn i915(products: &Products, kernel: &Kernel, program: &Path, log: &Path) -> Outcome<Vec<u8>> {
+    let mut cpio = pack(products, kernel, "i915-init", I915, log)?;
+    let program = fs::read(program).at("read", program)?;
+    cpio.file("guest-render", &program);
+    Ok(cpio.finish())
 }
 
 /// Of guests whose i915 tests itself.

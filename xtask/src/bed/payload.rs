@@ -32,6 +32,7 @@ pub fn pack(
     copy(&image::image(true, log)?, "image")?;
     copy(&image::gpuctl(log)?, "gpuctl")?;
     let guest_test = image::guest_test(log)?;
+    let guest_render = image::guest_render(log)?;
     let kernels = [
         (Some(&products.kernel), ""),
         (products.kernel_6_1.as_ref(), "-6.1"),
@@ -43,7 +44,8 @@ pub fn pack(
         let initrd = initrd::guest(products, kernel, &guest_test, log)?;
         fs::write(&guest, initrd).at("write", &guest)?;
         let guest = tree.join(format!("i915-initrd{suffix}"));
-        fs::write(&guest, initrd::i915(products, kernel, log)?).at("write", &guest)?;
+        let initrd = initrd::i915(products, kernel, &guest_render, log)?;
+        fs::write(&guest, initrd).at("write", &guest)?;
     }
     if let Some(tests) = &products.selftests {
         let folder = tree.join("selftests");
