@@ -88,6 +88,8 @@ pub fn load<G: Gpu, H: Guests, C: Clock>(
         control,
         image,
         first: true,
+        root: None,
+        large: None,
     })
 }
 

@@ -11,7 +11,7 @@ use super::progress::{advance, blame, charge, fail, let_go};
 use crate::execlist::State;
 use crate::host::Host;
 use crate::interrupts;
-use crate::shadow::Slot;
+use crate::shadow::{self, Large, Slot};
 use crate::vgpu::Vgpu;
 use crate::{Clock, Guests};
 
@@ -43,28 +43,50 @@ pub fn service<G: Gpu, H: Guests, C: Clock>(
         report(host, vgpu, engine, bits, complete);
     }
 
-    let mut more = prepare_one(host, vgpus);
+    let mut more = prepare_one(host, vgpus) | watch_all(host, vgpus);
     for engine in Engine::ALL {
         more |= start_next(host, vgpus, engine);
     }
     if more { Progress::Busy } else { progress }
 }
 
-/// Follows the page tables of one vGPU's engine further, in turn: each costs up to a few thousand
-/// pins. True if somebody still waits for that.
+/// Looks at what guests did to batches that loop. True if there are some: nothing else would wake
+/// us when their guest ends one.
+fn watch_all<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpus: &mut [Box<Vgpu>],
+) -> bool {
+    let mut found = false;
+    for engine in Engine::ALL {
+        let Some(running) = host.engines.at(engine).running else {
+            continue;
+        };
+        let mut vgpus = vgpus.iter_mut();
+        if let Some(vgpu) = vgpus.find(|vgpu| vgpu.domain == running.domain) {
+            found |= shadow::watch(host, vgpu, engine);
+        }
+    }
+    found
+}
+
+/// Follows the page tables of one vGPU's engine further, or the audit of its large batch, in turn:
+/// each costs up to a few thousand pins, or a window. True if somebody still waits for that.
 fn prepare_one<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpus: &mut [Box<Vgpu>],
 ) -> bool {
     let places = vgpus.len() * Engine::COUNT;
-    let waits = |vgpus: &[Box<Vgpu>], place: usize| {
-        let vgpu = vgpus.get(place / Engine::COUNT);
-        let engine = vgpu.and_then(|vgpu| vgpu.engines.get(place % Engine::COUNT));
-        engine.is_some_and(|engine| engine.state == State::Preparing)
+    let waits = |large: &Large, vgpus: &[Box<Vgpu>], place: usize| {
+        let (number, vgpu) = (place % Engine::COUNT, vgpus.get(place / Engine::COUNT));
+        let (Some(vgpu), Some(engine)) = (vgpu, Engine::ALL.get(number)) else {
+            return false;
+        };
+        let state = vgpu.engines.get(number).map(|engine| engine.state);
+        state == Some(State::Preparing) && !large.blocked(vgpu.domain, *engine)
     };
     let turn = host.engines.turn;
     let mut order = (0..places).map(|step| (turn + step) % places);
-    let Some(place) = order.find(|place| waits(vgpus, *place)) else {
+    let Some(place) = order.find(|place| waits(&host.engines.large, vgpus, *place)) else {
         return false;
     };
     host.engines.turn = place + 1;
@@ -74,7 +96,7 @@ fn prepare_one<G: Gpu, H: Guests, C: Clock>(
     ) {
         advance(host, vgpu, *engine);
     }
-    (0..places).any(|place| waits(vgpus, place))
+    (0..places).any(|place| waits(&host.engines.large, vgpus, place))
 }
 
 /// What an engine reported about the work it is booked on.

@@ -1,5 +1,6 @@
 //! A hypervisor for tests: guests' RAM, counted pins, recorded messages, failures on demand.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use gpu::ram::Ram;
@@ -45,6 +46,9 @@ impl Domain {
     }
 }
 
+/// What another CPU of a guest does after each read of guests' memory, of which it sees the address.
+pub type Meanwhile = Box<dyn FnMut(&Ram, DmaAddress)>;
+
 /// The hypervisor.
 pub struct Simulated {
     ram: Ram,
@@ -57,6 +61,9 @@ pub struct Simulated {
     pub fail_at: Option<u64>,
     /// All calls from `fail_at` on fail.
     pub fail_on: bool,
+    /// Bytes of guests' memory that were read.
+    pub bytes_read: Cell<u64>,
+    pub meanwhile: RefCell<Option<Meanwhile>>,
 }
 
 impl Simulated {
@@ -68,6 +75,8 @@ impl Simulated {
             calls: 0,
             fail_at: None,
             fail_on: false,
+            bytes_read: Cell::new(0),
+            meanwhile: RefCell::new(None),
         }
     }
 
@@ -161,6 +170,11 @@ impl Guests for Simulated {
         Ok(page)
     }
 
+    fn hand_over(&mut self, page: DmaPage, domain: Option<DomainId>) {
+        let owner = domain.map_or(Owner::Host, |domain| Owner::HostFor(domain.0));
+        self.ram.set_owner(page, owner);
+    }
+
     fn free(&mut self, page: DmaPage) {
         self.ram.release(page);
         self.allocated -= 1;
@@ -173,6 +187,15 @@ impl Guests for Simulated {
         );
         match gpu::Dma::owner(&self.ram, address.page()) {
             Owner::Nobody => Err(DmaFault(address)),
+            Owner::Guest(_) => {
+                self.ram.read(address, data)?;
+                let bytes = self.bytes_read.get() + data.len() as u64;
+                self.bytes_read.set(bytes);
+                if let Some(meanwhile) = &mut *self.meanwhile.borrow_mut() {
+                    meanwhile(&self.ram, address);
+                }
+                Ok(())
+            }
             _ => self.ram.read(address, data),
         }
     }
