@@ -154,6 +154,39 @@ impl VirtualEngine {
         }
     }
 
+    /// After reset; what the hardware executed from stays.
+    pub fn reset(&mut self) {
+        let Self {
+            port,
+            list,
+            status,
+            ring,
+            state,
+            work,
+            slot,
+        } = self;
+        if let Some(slot) = slot {
+            slot.forget_large();
+        }
+        *port = Port::default();
+        *list = Execlist::Idle;
+        *status = StatusBuffer::new();
+        *ring = RingRegisters::default();
+        *state = State::Idle;
+        *work = None;
+    }
+
+    /// The hardware executed what was ready; what follows is to be prepared.
+    pub fn ran(&mut self) {
+        if let Some(work) = &mut self.work {
+            work.ran();
+        }
+        if let Some(slot) = &mut self.slot {
+            slot.forget_large();
+        }
+        self.state = State::Preparing;
+    }
+
     /// The work is over: the registers keep showing where its ring ended.
     pub fn finish(&mut self) {
         if let Some(work) = self.work.take() {

@@ -25,6 +25,9 @@ mod prepare;
 mod watch;
 mod write_back;
 
+#[cfg(test)]
+mod tests;
+
 pub use large::{LARGE_PAGES, Large};
 pub use prepare::{Prepared, Work, prepare, reread_tail};
 pub use watch::watch;
@@ -39,8 +42,9 @@ use gpu::spec::gtt::GttEntry;
 use gpu::{DmaPage, Engine, Gpu, GraphicsAddress, GttIndex, PAGE_SIZE};
 
 use copies::Copies;
+use large::LargeBatch;
 
-use crate::ppgtt::Trouble;
+use crate::ppgtt::{Root, Trouble};
 use crate::scan;
 use crate::vgpu::Vgpu;
 use crate::{DomainId, Guests, PageError};
@@ -114,6 +118,10 @@ pub struct Slot {
     arena: Pages<BLITTER_ARENA_PAGES>,
     /// What the arena holds.
     copies: Copies,
+    /// The chunk is one batch in the large arena instead.
+    large: Option<LargeBatch>,
+    /// Where the chunk's batches are read from, once it is ready.
+    root: Option<Root>,
 }
 
 impl Slot {
@@ -142,6 +150,8 @@ impl Slot {
                 pages: ArrayVec::new(),
             },
             copies,
+            large: None,
+            root: None,
         };
         let counts = [
             engine.context_pages() as usize,
@@ -172,6 +182,11 @@ impl Slot {
         }
         gpu.flush_gtt();
         self.pages().for_each(|page| guests.free(page));
+    }
+
+    /// The chunk is none, or over.
+    pub fn forget_large(&mut self) {
+        self.large = None;
     }
 
     fn pages(&self) -> impl Iterator<Item = DmaPage> {

@@ -20,8 +20,8 @@ use gpu::spec::engine::{EIR, RING_HEAD};
 use gpu::spec::pvinfo::g2v;
 use gpu::{DmaPage, Engine, Gpu, GttIndex, PAGE_SIZE};
 
+use crate::execlist::State;
 use crate::execlist::list::{Events, Submitted};
-use crate::execlist::{State, VirtualEngine};
 use crate::host::Host;
 use crate::ppgtt::Hands;
 use crate::shadow::{self, Large, Slot};
@@ -114,10 +114,7 @@ pub fn reset_engine<G: Gpu, H: Guests, C: Clock>(
     engine: Engine,
 ) {
     stop(host, vgpu, engine);
-    let virtual_engine = vgpu.engine(engine);
-    let slot = virtual_engine.slot.take();
-    *virtual_engine = VirtualEngine::new();
-    virtual_engine.slot = slot;
+    vgpu.engine(engine).reset();
     vgpu.registers.set_at(engine.base() + EIR, 0);
 }
 

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Linux i915 copies its users' blitter batches, too, and expects them below 256 KiB
-//! (`i915_cmd_parser.c`); the largest object that its tests make is 4 MiB. So this is rare, and an
-//! arena of that size for every engine of every guest would be waste. The piece of ring that leads
-//! here is one command long: all before it has run, nothing behind it was looked at.
+//! (`i915_cmd_parser.c`); 4 MiB is what its tests take to fill 1 GiB (`igt_emit_store_dw`, 16 bytes
+//! for each page). So this is rare, and an arena of that size for every engine of every guest would
+//! be waste. The piece of ring that leads here is one command long: all before it has run, nothing
+//! behind it was looked at.
 //!
 //! The arena's pages work for the guest whose batch is in them, and for nobody in between.
 
@@ -87,7 +88,7 @@ impl Large {
     }
 
     /// An engine of a guest wants the arena.
-    pub fn wait(&mut self, domain: DomainId, engine: Engine) {
+    pub(super) fn wait(&mut self, domain: DomainId, engine: Engine) {
         if !self.queue.contains(&(domain, engine)) {
             // One place for each engine there can be.
             let _ = self.queue.try_push((domain, engine));
@@ -102,6 +103,9 @@ impl Large {
 
     /// It wants the arena no more; the GPU executes nothing of it.
     pub fn leave<H: Guests>(&mut self, guests: &mut H, domain: DomainId, engine: Engine) {
+        if self.queue.is_empty() {
+            return;
+        }
         if self.queue.first() == Some(&(domain, engine)) {
             for page in self.pages.iter().take(self.handed) {
                 guests.hand_over(*page, None);
@@ -130,6 +134,7 @@ pub fn go_on<G: Gpu, H: Guests, C: Clock>(
     batch: &LargeBatch,
 ) -> Result<bool, Refusal> {
     let large = &mut host.engines.large;
+    large.wait(vgpu.domain, engine);
     if large.blocked(vgpu.domain, engine) {
         return Ok(false);
     }

@@ -88,8 +88,6 @@ pub fn load<G: Gpu, H: Guests, C: Clock>(
         control,
         image,
         first: true,
-        root: None,
-        large: None,
     })
 }
 

@@ -31,10 +31,6 @@ pub struct Work {
     pub image: Image,
     /// Nothing of it has run yet: its state is the guest's, not what the GPU saved in ours.
     pub first: bool,
-    /// The page tables that the chunk uses.
-    pub root: Option<Root>,
-    /// The chunk is one large batch.
-    pub large: Option<LargeBatch>,
 }
 
 /// What came of preparing.
@@ -59,12 +55,13 @@ pub fn prepare<G: Gpu, H: Guests, C: Clock>(
         Some(work) => work,
         None => load(host, vgpu, engine, descriptor)?,
     };
+    let large = vgpu.slot(engine).and_then(|slot| slot.large);
     vgpu.engine(engine).work = Some(work);
     if work.ring.pending() == 0 {
         return Ok(Prepared::Empty);
     }
 
-    let root = match work.large {
+    let root = match large {
         Some(large) if !go_on(host, vgpu, engine, &large)? => return Ok(Prepared::Later),
         Some(large) => large.root,
         None => {
@@ -179,7 +176,7 @@ fn build<G: Gpu, H: Guests, C: Clock>(
         )),
         None => None,
     };
-    let chunk = match work.large {
+    let chunk = match slot.large {
         Some(large) => {
             let address = host.engines.large.address();
             Chunk::of_large(large.command, address, &mut workspace.ring)
@@ -189,8 +186,7 @@ fn build<G: Gpu, H: Guests, C: Clock>(
     let used = slot.copies.used();
     vgpu.counters.scanned_bytes += (chunk.dwords + used) as u64 * 4;
     if let Some((command, start)) = chunk.large {
-        host.engines.large.wait(vgpu.domain, engine);
-        work.large = Some(LargeBatch {
+        slot.large = Some(LargeBatch {
             command,
             start,
             root,
@@ -245,7 +241,7 @@ fn build<G: Gpu, H: Guests, C: Clock>(
         );
     }
     work.chunk = chunk.consumed;
-    work.root = Some(root);
+    slot.root = Some(root);
     Ok(true)
 }
 
@@ -255,6 +251,5 @@ impl Work {
         self.ring.consume(self.chunk.min(self.ring.pending()));
         self.chunk = 0;
         self.first = false;
-        self.large = None;
     }
 }

@@ -39,26 +39,42 @@ const PIECE: usize = 256;
 const NOOP: u32 = 0;
 
 /// Looks at the batches that `engine` runs for this guest; false if none of them loops.
+#[inline]
 pub fn watch<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &mut Vgpu,
     engine: Engine,
 ) -> bool {
+    let loops = vgpu.slot(engine).is_some_and(|slot| match slot.large {
+        Some(_) => host.engines.large.copies.loops(),
+        None => slot.copies.loops(),
+    });
+    if loops {
+        look(host, vgpu, engine);
+    }
+    loops
+}
+
+/// Looks at a piece of them.
+#[inline(never)]
+pub fn look<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    engine: Engine,
+) {
     let Host {
         guests, engines, ..
     } = host;
-    let Some(running) = vgpu.engines.get_mut(engine.index()) else {
-        return false;
+    let running = vgpu.engines.get_mut(engine.index());
+    let Some(slot) = running.and_then(|running| running.slot.as_mut()) else {
+        return;
     };
-    let (Some(work), Some(slot)) = (&running.work, &mut running.slot) else {
-        return false;
-    };
-    let (copies, pages) = match work.large {
+    let (copies, pages) = match slot.large {
         Some(_) => (&mut engines.large.copies, engines.large.pages.as_slice()),
         None => (&mut slot.copies, slot.arena.pages.as_slice()),
     };
-    let Some(root) = work.root.filter(|_| copies.loops()) else {
-        return false;
+    let Some(root) = slot.root else {
+        return;
     };
     let (mut theirs, mut ours) = ([0; PIECE], [0; PIECE]);
     let mut left = BUDGET.min(copies.used());
@@ -74,7 +90,7 @@ pub fn watch<G: Gpu, H: Guests, C: Clock>(
         let inside = (at - copied.at) as u64 * 4;
         let from = GraphicsAddress(copied.start.address.0.wrapping_add(inside));
         let (Some(theirs), Some(ours)) = (theirs.get_mut(..count), ours.get_mut(..count)) else {
-            return true;
+            return;
         };
         let memory = Memory {
             guests: &*guests,
@@ -93,11 +109,10 @@ pub fn watch<G: Gpu, H: Guests, C: Clock>(
             }
         }
     }
-    true
 }
 
 /// Whether `new` may take the place of `old`, the header of a judged command.
-fn replaces(engine: Engine, old: u32, new: u32) -> bool {
+pub fn replaces(engine: Engine, old: u32, new: u32) -> bool {
     match new {
         BATCH_END => true,
         NOOP => commands::find(engine, old).is_some_and(|command| {
@@ -106,6 +121,3 @@ fn replaces(engine: Engine, old: u32, new: u32) -> bool {
         _ => false,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -33,6 +33,7 @@ pub fn service<G: Gpu, H: Guests, C: Clock>(
     } else {
         [0; Engine::COUNT]
     };
+    let mut more = false;
     for ((engine, bits), complete) in Engine::ALL.into_iter().zip(bits).zip(complete) {
         let Some(running) = host.engines.at(engine).running else {
             continue;
@@ -41,32 +42,17 @@ pub fn service<G: Gpu, H: Guests, C: Clock>(
             continue;
         };
         report(host, vgpu, engine, bits, complete);
+        if vgpu.engine(engine).state == State::Running {
+            // Nothing else would wake us when its guest ends a batch that loops.
+            more |= shadow::watch(host, vgpu, engine);
+        }
     }
 
-    let mut more = prepare_one(host, vgpus) | watch_all(host, vgpus);
+    more |= prepare_one(host, vgpus);
     for engine in Engine::ALL {
         more |= start_next(host, vgpus, engine);
     }
     if more { Progress::Busy } else { progress }
-}
-
-/// Looks at what guests did to batches that loop. True if there are some: nothing else would wake
-/// us when their guest ends one.
-fn watch_all<G: Gpu, H: Guests, C: Clock>(
-    host: &mut Host<G, H, C>,
-    vgpus: &mut [Box<Vgpu>],
-) -> bool {
-    let mut found = false;
-    for engine in Engine::ALL {
-        let Some(running) = host.engines.at(engine).running else {
-            continue;
-        };
-        let mut vgpus = vgpus.iter_mut();
-        if let Some(vgpu) = vgpus.find(|vgpu| vgpu.domain == running.domain) {
-            found |= shadow::watch(host, vgpu, engine);
-        }
-    }
-    found
 }
 
 /// Follows the page tables of one vGPU's engine further, or the audit of its large batch, in turn:
@@ -78,11 +64,13 @@ fn prepare_one<G: Gpu, H: Guests, C: Clock>(
     let places = vgpus.len() * Engine::COUNT;
     let waits = |large: &Large, vgpus: &[Box<Vgpu>], place: usize| {
         let (number, vgpu) = (place % Engine::COUNT, vgpus.get(place / Engine::COUNT));
-        let (Some(vgpu), Some(engine)) = (vgpu, Engine::ALL.get(number)) else {
-            return false;
+        let state = vgpu.and_then(|vgpu| Some(vgpu.engines.get(number)?.state));
+        let blocked = || {
+            large
+                .blocked(vgpu?.domain, *Engine::ALL.get(number)?)
+                .then_some(())
         };
-        let state = vgpu.engines.get(number).map(|engine| engine.state);
-        state == Some(State::Preparing) && !large.blocked(vgpu.domain, *engine)
+        state == Some(State::Preparing) && blocked().is_none()
     };
     let turn = host.engines.turn;
     let mut order = (0..places).map(|step| (turn + step) % places);
@@ -114,11 +102,7 @@ fn report<G: Gpu, H: Guests, C: Clock>(
         charge(host, vgpu, engine);
         host.engines.at(engine).running = None;
         let_go(host, vgpu, engine);
-        let virtual_engine = vgpu.engine(engine);
-        if let Some(work) = &mut virtual_engine.work {
-            work.ran();
-        }
-        virtual_engine.state = State::Preparing;
+        vgpu.engine(engine).ran();
         advance(host, vgpu, engine);
     } else if bits & INTERRUPT_ERROR != 0 {
         blame(host, vgpu, engine, "command streamer error");

@@ -1,6 +1,5 @@
 //! A hypervisor for tests: guests' RAM, counted pins, recorded messages, failures on demand.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use gpu::ram::Ram;
@@ -46,9 +45,6 @@ impl Domain {
     }
 }
 
-/// What another CPU of a guest does after each read of guests' memory, of which it sees the address.
-pub type Meanwhile = Box<dyn FnMut(&Ram, DmaAddress)>;
-
 /// The hypervisor.
 pub struct Simulated {
     ram: Ram,
@@ -61,9 +57,6 @@ pub struct Simulated {
     pub fail_at: Option<u64>,
     /// All calls from `fail_at` on fail.
     pub fail_on: bool,
-    /// Bytes of guests' memory that were read.
-    pub bytes_read: Cell<u64>,
-    pub meanwhile: RefCell<Option<Meanwhile>>,
 }
 
 impl Simulated {
@@ -75,8 +68,6 @@ impl Simulated {
             calls: 0,
             fail_at: None,
             fail_on: false,
-            bytes_read: Cell::new(0),
-            meanwhile: RefCell::new(None),
         }
     }
 
@@ -187,15 +178,6 @@ impl Guests for Simulated {
         );
         match gpu::Dma::owner(&self.ram, address.page()) {
             Owner::Nobody => Err(DmaFault(address)),
-            Owner::Guest(_) => {
-                self.ram.read(address, data)?;
-                let bytes = self.bytes_read.get() + data.len() as u64;
-                self.bytes_read.set(bytes);
-                if let Some(meanwhile) = &mut *self.meanwhile.borrow_mut() {
-                    meanwhile(&self.ram, address);
-                }
-                Ok(())
-            }
             _ => self.ram.read(address, data),
         }
     }

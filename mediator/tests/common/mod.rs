@@ -7,7 +7,7 @@
 mod guests;
 mod recorder;
 
-pub use guests::{Domain, Meanwhile, Simulated};
+pub use guests::{Domain, Simulated};
 pub use recorder::Recorder;
 
 use std::cell::Cell;

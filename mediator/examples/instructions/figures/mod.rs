@@ -18,7 +18,7 @@ use crate::measured;
 use entries::{Entry, entry_writes};
 use registers::{busy_reads, fences_on, reads, writes};
 use submission::{
-    Commands, audits, completions, idle_rounds, lite_restores, submissions, switches,
+    Commands, audits, completions, idle_rounds, large_audits, lite_restores, submissions, switches,
 };
 
 /// One path.
@@ -111,6 +111,10 @@ figures! {
         "audit, privileged render batch" per "byte": audits(&Commands::RENDER_BATCH, true);
         "audit, blitter batch" per "command": audits(&Commands::BLITTER_BATCH, false);
         "audit, blitter batch" per "byte": audits(&Commands::BLITTER_BATCH, true);
+    }
+    // 2 and 4 MiB.
+    None, 512 {
+        "audit, 4 MiB blitter batch" per "byte": large_audits();
     }
 }
 
