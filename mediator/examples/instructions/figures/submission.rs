@@ -273,3 +273,44 @@ pub fn audits(commands: &'static Commands, bytes: bool) -> impl FnMut(u32) -> u6
         if bytes { length } else { count }
     }
 }
+
+/// Batches of so many pages, too large for a slot: the rounds of service in which they are audited.
+pub fn large_audits() -> impl FnMut(u32) -> u64 {
+    const PAGE: u64 = 4096;
+    let engine = Engine::Bcs;
+    let (mut machine, mut driver) = seat();
+    machine.mediator.host_mut().gpu.set_quantum(1_000_000);
+    let mut context = driver.context(&mut machine, engine, 16);
+    let frame = driver.frames(3);
+    let surface = driver.map(&mut machine, frame, 1);
+    // A page of blits, and one that ends behind them.
+    let mut all = Vec::new();
+    while all.len() < 1000 {
+        (Commands::BLITTER_BATCH.block)(&mut all, surface);
+    }
+    all.resize(1023, 0);
+    for (page, last) in [(frame + 1, 0), (frame + 2, driver::BATCH_END)] {
+        driver.store(&mut machine, page * PAGE, &[&all[..], &[last]].concat());
+    }
+    move |rounds| {
+        let pages = u64::from(rounds);
+        let frames: Vec<u64> = (1..pages).map(|_| frame + 1).chain([frame + 2]).collect();
+        // The ring before it, and tables that are new, are not counted.
+        let place = 2 * pages / 512;
+        let address = driver.map_many(&mut machine, place, &frames);
+        driver.request(&mut machine, &mut context, &[]);
+        driver.port(&mut machine, engine, context.descriptor(), 0);
+        settle(&mut machine, &driver);
+        let commands = batch(false, address);
+        driver.request(&mut machine, &mut context, &commands);
+        driver.port(&mut machine, engine, context.descriptor(), 0);
+        let audited = |machine: &Machine| machine.vgpu(driver.domain).counters().scanned_bytes;
+        let before = audited(&machine);
+        while audited(&machine) < before + pages * PAGE {
+            measured::service(&mut machine);
+        }
+        settle(&mut machine, &driver);
+        check(&mut machine, &driver, engine);
+        pages * PAGE
+    }
+}
