@@ -50,7 +50,7 @@ pub struct Stage {
 }
 
 /// All stages, in the order they are run.
-pub const STAGES: [Stage; 12] = [
+pub const STAGES: [Stage; 11] = [
     Stage {
         name: "fmt",
         about: "the sources are formatted",
@@ -116,12 +116,6 @@ pub const STAGES: [Stage; 12] = [
         about: "the whole chain on Xen with FLASK and our policy, several guests",
         needs: Some("image"),
         run: emulated::flask,
-    },
-    Stage {
-        name: "i915",
-        about: "Debian's i915, 6.12 and 6.1, unmodified, in two guests of Xen with FLASK",
-        needs: Some("image"),
-        run: emulated::i915,
     },
 ];
 
