@@ -198,6 +198,9 @@ impl VirtualEngine {
                 header: 0,
             };
         }
+        if let Some(slot) = &mut self.slot {
+            slot.forget_large();
+        }
         self.state = State::Idle;
     }
 }
