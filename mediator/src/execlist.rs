@@ -262,6 +262,9 @@ impl VirtualEngine {
                 header: 0,
             };
         }
+        if let Some(slot) = &mut self.slot {
+            slot.forget_large();
+        }
         self.change(Change::Ended);
     }
 }

@@ -184,6 +184,11 @@ impl Slot {
         self.pages().for_each(|page| guests.free(page));
     }
 
+    /// Whether the chunk is one batch in the large arena.
+    pub fn wants_large(&self) -> bool {
+        self.large.is_some()
+    }
+
     /// The chunk is none, or over.
     pub fn forget_large(&mut self) {
         self.large = None;

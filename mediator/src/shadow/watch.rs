@@ -1,24 +1,26 @@
 //! A batch that loops until its guest's CPU rewrites it: the copy that runs follows.
 //!
 //! Linux i915's tests end such batches by one store, MI_BATCH_BUFFER_END over the header of any
-//! command (`igt_spinner.c`, `selftest_hangcheck.c`, `i915_request.c`), and older IGT does, too. What waits on
-//! a memory location (MI_SEMAPHORE_WAIT, MI_CONDITIONAL_BATCH_BUFFER_END) needs nothing of this.
+//! command (`igt_spinner.c`, `selftest_hangcheck.c`, `i915_request.c`), and older IGT does, too.
+//! What waits on a memory location (MI_SEMAPHORE_WAIT, MI_CONDITIONAL_BATCH_BUFFER_END) needs
+//! nothing of this.
 //!
 //! So while a copy with a backward jump runs, each round compares a piece of it with what the guest
 //! has there now. One dword of the copy is changed, at once, and only where
 //!
 //! * it is the header of a judged command (`Copies::is_start`), never an operand, and
 //! * the guest's dword is MI_BATCH_BUFFER_END and the copy's is not, or
-//! * the guest's dword is MI_NOOP and the copy's is a command of one dword that does not end the batch.
+//! * the guest's dword is MI_NOOP and the copy's is a command of one dword that ends nothing.
 //!
 //! No command can run then that was not judged. The streamer comes to a dword of the copy as to a
 //! header only where a judged command starts: by a jump, all of which lead to such places, or from
 //! the command before, whose length the audit knew. There it now finds the old header, with the
-//! operands that were judged with it, or the new one. MI_BATCH_BUFFER_END has no operands, and what is
-//! executed after it was judged with whoever started the batch. MI_NOOP is as long as what it replaces,
-//! so the next dword is the header that it was before. Were it longer, operands would become commands;
-//! over an end, execution would leave the copy. Nothing that the audit allows depends on an earlier
-//! command having run. The guest's dword is read once and compared; nothing else of it gets anywhere.
+//! operands that were judged with it, or the new one. MI_BATCH_BUFFER_END has no operands, and what
+//! is executed after it was judged with whoever started the batch. MI_NOOP is as long as what it
+//! replaces, so the next dword is the header that it was before. Were it longer, operands would
+//! become commands; over an end, execution would leave the copy. Nothing that the audit allows
+//! depends on an earlier command having run. The guest's dword is read once and compared; nothing
+//! else of it gets anywhere.
 //!
 //! Not done: other changes, and batches without a loop. They run on as they were judged.
 

@@ -10,7 +10,7 @@ use crate::execlist::list::{Events, Input, Outcome};
 use crate::host::Host;
 use crate::interrupts;
 use crate::scheduler::Policy;
-use crate::shadow::{self, Prepared, Refusal};
+use crate::shadow::{self, Prepared, Refusal, Slot};
 use crate::vgpu::Vgpu;
 use crate::{Clock, Guests};
 
@@ -49,6 +49,10 @@ fn element_complete<G: Gpu, H: Guests, C: Clock>(
     vgpu: &mut Vgpu,
     engine: Engine,
 ) {
+    // A tail that was taken back leaves a large batch half audited.
+    if vgpu.slot(engine).is_some_and(Slot::wants_large) {
+        let_go(host, vgpu, engine);
+    }
     shadow::write_back(host, vgpu, engine);
     vgpu.counters.completions += 1;
     let mut events = Events::new();

@@ -1,5 +1,6 @@
 //! Batches that no slot has room for: audited in pieces, executed in turn.
 
+use gpu::spec::context;
 use gpu::spec::engine::Engine;
 use mediator::{DomainId, VgpuConfig};
 
@@ -221,6 +222,37 @@ fn whoever_wants_the_large_arena_gets_it_in_turn_however_the_first_one_leaves() 
         }
         clean(&machine);
     }
+}
+
+#[test]
+fn a_guest_that_takes_its_tail_back_in_the_middle_of_the_audit_keeps_nobody_waiting() {
+    let mut machine = machine();
+    machine.mediator.host_mut().gpu.set_quantum(1_000_000);
+    let mut first = Driver::new(&mut machine, 3);
+    let mut context = first.context(&mut machine, Engine::Bcs, 1);
+    submitted(&mut machine, &mut first, &mut context, 4 * MIB);
+    let mut second = Driver::new(&mut machine, 1);
+    let mut theirs = second.context(&mut machine, Engine::Bcs, 1);
+    let mark = submitted(&mut machine, &mut second, &mut theirs, MIB);
+    (0..20).for_each(|_| _ = serve(&mut machine));
+    first.set(&mut machine, &context, context::RING_TAIL, 0);
+    first.submit(&mut machine, Engine::Bcs, context.descriptor(), 0);
+    settle(&mut machine);
+    let seen = first.events(&mut machine, Engine::Bcs);
+    assert_eq!(
+        seen.last(),
+        Some(&(0x18, context.id)),
+        "nothing was left to do"
+    );
+    second.all_done(&mut machine, Engine::Bcs);
+    assert_eq!(second.peek(&mut machine, mark), 0x600d);
+    // Its next work is that work, and no part of the old.
+    let mut next = first.context(&mut machine, Engine::Bcs, 1);
+    first.request(&mut machine, &mut next, &[]);
+    first.submit(&mut machine, Engine::Bcs, next.descriptor(), 0);
+    settle(&mut machine);
+    first.all_done(&mut machine, Engine::Bcs);
+    clean(&machine);
 }
 
 #[test]
