@@ -13,10 +13,10 @@ before=$(resources)
 echo "before: $before"
 
 guest_config painter labelled "draw 150"
-check painter-created $gpuctl create /tmp/painter.cfg "${sizes[@]}" && stamp "painter runs"
+check painter-created boots painter "${sizes[@]}" && stamp "painter runs"
 # Its two vCPUs write GTT entries at once.
 guest_config vandal labelled "race 3 misbehave 1" -e 's#^vcpus .*#vcpus = 2#'
-check vandal-created $gpuctl create /tmp/vandal.cfg "${sizes[@]}" && stamp "vandal runs"
+check vandal-created boots vandal "${sizes[@]}" && stamp "vandal runs"
 
 # Meanwhile: what must be refused, with the reason, and leaves no guest behind.
 guest_config stranger plain ""
@@ -49,7 +49,7 @@ $gpuctl list
 # A guest destroyed in the middle of its work, then one destroyed before it ran at all.
 # It has two vCPUs, and is paused first, as often as not with a request under way.
 guest_config victim labelled "draw 0" -e 's#^vcpus .*#vcpus = 2#'
-check victim-created $gpuctl create /tmp/victim.cfg "${sizes[@]}" && stamp "victim runs"
+check victim-created boots victim "${sizes[@]}" && stamp "victim runs"
 check victim-draws wait_line victim '^GUEST drew' 120
 for _ in 1 2 3 4 5; do
     check victim-paused xl pause victim

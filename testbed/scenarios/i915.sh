@@ -11,7 +11,7 @@ start_service system_u:system_r:gpusvc_t || return 1
 before=$(resources)
 for kernel in 6.12 6.1; do
     i915_config "i915-$kernel" "$kernel" "$steps"
-    check "$kernel-created" $gpuctl create "/tmp/i915-$kernel.cfg" "${sizes[@]}" || return 1
+    check "$kernel-created" boots "i915-$kernel" "${sizes[@]}" || return 1
     stamp "i915-$kernel runs"
 done
 for kernel in 6.12 6.1; do
