@@ -119,7 +119,11 @@ pub const STAGES: [Stage; 11] = [
     },
 ];
 
-/// The stages with these names, in the order of `STAGES`; all of them when there are no names.
+/// Stages that run only when they are named: several guests at once make QEMU's emulated SVM enter
+/// guests with the hypervisor's registers, which ends them (docs/testing.md).
+const BY_NAME: [&str; 1] = ["flask"];
+
+/// The stages with these names, in the order of `STAGES`; without names all but those of `BY_NAME`.
 pub fn chosen(names: &[String]) -> Outcome<Vec<Stage>> {
     if let Some(unknown) = names
         .iter()
@@ -130,7 +134,13 @@ pub fn chosen(names: &[String]) -> Outcome<Vec<Stage>> {
             "no stage {unknown}; there are: {known}"
         )));
     }
-    let wanted = |stage: &&Stage| names.is_empty() || names.iter().any(|name| name == stage.name);
+    if names.is_empty() {
+        println!("not run unless named: {}", BY_NAME.join(" "));
+    }
+    let wanted = |stage: &&Stage| match names {
+        [] => !BY_NAME.contains(&stage.name),
+        _ => names.iter().any(|name| name == stage.name),
+    };
     Ok(STAGES.iter().filter(wanted).copied().collect())
 }
 
@@ -259,8 +269,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_means_all_and_names_keep_the_order_of_stages() {
-        assert_eq!(chosen(&[]).expect("all").len(), STAGES.len());
+    fn no_name_means_all_but_a_few_and_names_keep_the_order_of_stages() {
+        let all = chosen(&[]).expect("all");
+        assert_eq!(all.len(), STAGES.len() - BY_NAME.len());
+        assert!(all.iter().all(|stage| stage.name != "flask"));
         let names = ["xen".to_owned(), "fmt".to_owned()];
         let stages = chosen(&names).expect("known");
         assert_eq!(stages.map_names(), ["fmt", "xen"]);
