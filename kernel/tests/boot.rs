@@ -26,6 +26,13 @@ fn it_boots_in_32_mib_and_leaves_when_asked() {
     );
 }
 
+/// What `run-qemu.sh` does with the image of the dev profile, which needs the most stack.
+#[test]
+fn two_loopback_guests_draw_and_it_leaves_when_they_are_done() {
+    let run = Machine::new().boot("loopback=2 exit");
+    run.expect(DONE, &["first access served", "resources: "]);
+}
+
 #[test]
 fn it_boots_on_the_older_pc_and_on_microvm() {
     for machine in ["pc", "microvm,isa-serial=on"] {
