@@ -37,7 +37,7 @@ cargo xtask COMMAND
                             One run of the whole chain on real Xen, shown as it goes; the
                             scenario `chain`, or `flask`, unless others are named.
   selftests [--only GROUP]... [--filter FILTER] [--renew]
-                            i915's own live tests on a vGPU, in an hour or two, against
+                            i915's own live tests on a vGPU, against
                             docs/fidelity.md; --filter is the driver's st_filter, --renew writes
                             the table anew.
   bench [--renew]           Count instructions on the mediator's hot paths, against the baseline;

@@ -1,7 +1,7 @@
 //! `cargo xtask selftests`: i915's own live tests on a vGPU, compared with docs/fidelity.md.
 //!
 //! They are the driver's view of what a GPU does, written by those who know it, and say where the
-//! software GPU or the mediator differs. They take an hour under software emulation, so no stage of
+//! software GPU or the mediator differs. They take long under software emulation, so no stage of
 //! `cargo xtask test` runs them.
 
 mod fidelity;
