@@ -26,7 +26,7 @@ pub const OLD_PACKAGE: &str = "xen-hypervisor-4.17-amd64";
 /// An upstream tarball that Debian's pool keeps: for days on which the index already names a newer
 /// one that mirrors do not have. The tools of a series work with every hypervisor of it.
 pub const SPARE_SOURCE: &str = "xen_4.20.3+127-gc42374a105.orig.tar.xz";
-/// What the signed index said of it while it was the newest.
+/// Of the file as the pool has it now; the signed index names it no more.
 pub const SPARE_HASH: &str =
     "SHA256:df0831854a55a8f31cb3cb85036f2edc928e2ef098d77f815f5714bfafac68f3";
 
