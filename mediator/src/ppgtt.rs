@@ -27,6 +27,7 @@ use core::fmt;
 
 use alloc::vec::Vec;
 use gpu::spec::gtt::PpgttEntry;
+use gpu::spec::registers::tlb_invalidate;
 use gpu::{DmaAddress, DmaPage, Engine, Gpu, GraphicsAddress};
 
 use crate::{DomainId, GuestFrame, Guests, PageError};
@@ -41,9 +42,7 @@ const BUDGET: u32 = 4096;
 /// Most directories of one root. A driver has one per GiB and its scratch; each costs a look at
 /// every entry whenever something changed.
 const DIRECTORIES: u32 = 256;
-/// TLB invalidation registers by [`Engine::index`]; writing 1 starts, reading 0 is done.
-const TLB_INVALIDATE: [u32; Engine::COUNT] = [0x4260, 0x426c, 0x4264, 0x4270];
-/// How often such a register is read before we go on.
+/// How often a TLB invalidation a register is read before we go on.
 const POLLS: u32 = 100_000;
 
 /// Why a root could not be shadowed.
@@ -231,8 +230,7 @@ impl PpgttSpace {
         }
         if root.is_some() && !more {
             if self.retired.is_empty() {
-                let own = TLB_INVALIDATE.get(engine.index());
-                flush(hands.gpu, own.map_or(&[], core::slice::from_ref));
+                flush(hands.gpu, &[engine]);
             } else {
                 self.drain(hands);
             }
@@ -305,7 +303,7 @@ impl PpgttSpace {
         if self.retired.is_empty() {
             return;
         }
-        flush(hands.gpu, &TLB_INVALIDATE);
+        flush(hands.gpu, &Engine::ALL);
         for (frame, page) in self.retired.drain(..) {
             hands.guests.unpin(hands.domain, frame, page);
         }
@@ -353,11 +351,15 @@ impl PpgttSpace {
     }
 
     fn collect<G: Gpu, H: Guests>(&mut self, hands: &mut Hands<'_, G, H>) -> bool {
-        if self.pool.unmarked(|_| true).is_none() {
+        let places = 0..self.pool.places();
+        if !places.clone().any(|place| self.pool.unreached(place)) {
             return false;
         }
-        flush(hands.gpu, &TLB_INVALIDATE);
-        while let Some(place) = self.pool.unmarked(|_| true) {
+        flush(hands.gpu, &Engine::ALL);
+        for place in places {
+            if !self.pool.unreached(place) {
+                continue;
+            }
             let mut ours = [Raw::default(); ENTRIES];
             let Some((table, shadow)) = self.pool.remove(place).zip(self.pool.shadow(place)) else {
                 break;
@@ -400,10 +402,10 @@ impl PpgttSpace {
 }
 
 /// Makes engines forget cached translations.
-fn flush<G: Gpu>(gpu: &mut G, registers: &[u32]) {
-    for register in registers {
-        gpu.write(*register, 1);
-        let _ = (0..POLLS).any(|_| gpu.read(*register) & 1 == 0);
+fn flush<G: Gpu>(gpu: &mut G, engines: &[Engine]) {
+    for register in engines.iter().copied().map(tlb_invalidate) {
+        gpu.write(register, 1);
+        let _ = (0..POLLS).any(|_| gpu.read(register) & 1 == 0);
     }
 }
 

@@ -80,12 +80,8 @@ pub fn elsp_written<G: Gpu, H: Guests, C: Clock>(
     let mut events = Events::new();
     let virtual_engine = vgpu.engine(engine);
     let outcome = virtual_engine.list.step(Input::Submit(pair), &mut events);
-    match outcome {
-        Outcome::Started | Outcome::LiteRestored | Outcome::Waiting => {
-            virtual_engine.contract.submissions += 1;
-        }
-        Outcome::Idle | Outcome::Empty | Outcome::Full => {}
-    }
+    let taken = !matches!(outcome, Outcome::Empty | Outcome::Full);
+    virtual_engine.contract.submissions += u64::from(taken);
     match outcome {
         Outcome::Started => {
             virtual_engine.change(Change::Started);

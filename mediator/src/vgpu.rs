@@ -125,7 +125,8 @@ impl Vgpu {
         host.partition.release(&self.slice);
     }
 
-    /// What can wait: pins to give back, messages over their rate, page tables to follow. Bounded; true if some is left.
+    /// What can wait: pins to give back, messages over their rate, page tables to follow. Bounded;
+    /// true if some is left.
     pub(crate) fn background<G: Gpu, H: Guests, C: Clock>(
         &mut self,
         host: &mut Host<G, H, C>,

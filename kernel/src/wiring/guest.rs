@@ -67,7 +67,6 @@ impl XenGuest {
             return Err(error);
         }
         let pins = PinTable::new(quota);
-        let protection = Protection::new(server.vcpus());
         Ok(Self {
             underway: Underway::new(server.vcpus()),
             open: 0,
@@ -76,7 +75,7 @@ impl XenGuest {
             claimed: [None; 2],
             pair,
             protects: None,
-            protection,
+            protection: Protection::new(),
             written: 0,
         })
     }
@@ -154,9 +153,10 @@ impl XenGuest {
 
     /// Before a request is served.
     pub fn requested(&mut self, request: &Request, now: u64) {
-        let frame = self.protected_write(request);
-        self.protection.requested(request.vcpu, frame);
-        if frame.is_some() {
+        let memory = request.kind == Kind::Memory;
+        let frame = memory.then_some(request.address / PAGE_SIZE);
+        self.underway.begins(request.vcpu, frame);
+        if self.protected_write(request).is_some() {
             self.written = now;
         }
     }
@@ -185,18 +185,18 @@ impl XenGuest {
         }
         let server = &self.server;
         let mut over = [false; MAX_VCPUS];
-        for vcpu in self.protection.in_the_way() {
+        for vcpu in self.protection.in_the_way(&self.underway) {
             if let Some(over) = over.get_mut(vcpu as usize) {
                 *over = server.taken(vcpu);
             }
         }
         if over.contains(&true) && server.pass().is_ok() {
             for (vcpu, _) in (0..).zip(over).filter(|(_, over)| *over) {
-                self.protection.requested(vcpu, None);
+                self.underway.begins(vcpu, None);
             }
         }
         for _ in 0..BATCH {
-            let Some(frame) = self.protection.next() else {
+            let Some(frame) = self.protection.next(&self.underway) else {
                 break;
             };
             let model = self.server.model();

@@ -35,6 +35,8 @@
 
 use alloc::vec::Vec;
 
+use super::underway::Underway;
+
 /// Pages that may wait to be changed back; a guest has at most half as many tables.
 const ROOM: usize = 2048;
 /// Most that wait for new ones to be protected.
@@ -44,29 +46,19 @@ const MOST: usize = ROOM / 2;
 pub struct Protection {
     /// Still of the type, to be changed back.
     leaving: Vec<u64>,
-    /// By vCPU: the frame of its last request, if that was a write to RAM and may not be over.
-    last: Vec<Option<u64>>,
 }
 
 impl Protection {
-    /// For a guest with so many vCPUs. Nothing here allocates later.
-    pub fn new(vcpus: u32) -> Self {
+    /// Nothing here allocates later.
+    pub fn new() -> Self {
         Self {
             leaving: Vec::with_capacity(ROOM),
-            last: alloc::vec![None; vcpus as usize],
         }
     }
 
     /// Whether more pages may be protected.
     pub fn room(&self) -> bool {
         self.leaving.len() < MOST
-    }
-
-    /// A vCPU has made a request: what it did before is over.
-    pub fn requested(&mut self, vcpu: u32, written: Option<u64>) {
-        if let Some(last) = self.last.get_mut(vcpu as usize) {
-            *last = written;
-        }
     }
 
     /// A page of the type is to be changed back.
@@ -92,17 +84,17 @@ impl Protection {
         !self.leaving.is_empty()
     }
 
-    /// vCPUs whose last request stands in the way of one.
-    pub fn in_the_way(&self) -> impl Iterator<Item = u32> {
-        (0..)
-            .zip(&self.last)
-            .filter(|(_, last)| last.is_some_and(|frame| self.leaves(frame)))
+    /// vCPUs whose last access stands in the way of one.
+    pub fn in_the_way(&self, underway: &Underway) -> impl Iterator<Item = u32> {
+        let accesses = underway.accesses();
+        accesses
+            .filter(|(_, frame)| self.leaves(*frame))
             .map(|(vcpu, _)| vcpu)
     }
 
     /// A page that may be changed back now; it is forgotten.
-    pub fn next(&mut self) -> Option<u64> {
-        let free = |frame: &u64| !self.last.contains(&Some(*frame));
+    pub fn next(&mut self, underway: &Underway) -> Option<u64> {
+        let free = |frame: &u64| underway.at(*frame).is_none();
         let place = self.leaving.iter().position(free)?;
         Some(self.leaving.swap_remove(place))
     }

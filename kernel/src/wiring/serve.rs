@@ -39,8 +39,6 @@ fn guest_round(machine: &mut Machine, index: usize) -> bool {
             Next::Request(request) => {
                 served = true;
                 guest.requested(&request, time::recent());
-                let frame = (request.kind == Kind::Memory).then_some(request.address / PAGE_SIZE);
-                guest.underway.begins(vcpu, frame);
                 let data = answer(machine, domain, &request);
                 if let Some(guest) = machine.host_mut().guests.guests.get_mut(index) {
                     guest.served(&request);

@@ -26,7 +26,8 @@ impl Underway {
         Self(alloc::vec![Cpu::default(); vcpus as usize])
     }
 
-    /// A request came: an access at a frame, or something that is no access to memory.
+    /// A request came, so that the one before is over: an access at a frame, or something that is no
+    /// access to memory; or nothing came, and it is known to be over all the same.
     pub fn begins(&mut self, vcpu: u32, frame: Option<u64>) {
         if let Some(cpu) = self.0.get_mut(vcpu as usize) {
             *cpu = Cpu {
@@ -34,6 +35,12 @@ impl Underway {
                 reports: false,
             };
         }
+    }
+
+    /// vCPUs whose last access may not be over, and its frame.
+    pub fn accesses(&self) -> impl Iterator<Item = (u32, u64)> {
+        let cpus = (0..).zip(&self.0);
+        cpus.filter_map(|(vcpu, cpu)| Some((vcpu, cpu.frame?)))
     }
 
     /// Memory was taken from the guest.

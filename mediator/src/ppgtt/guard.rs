@@ -129,9 +129,13 @@ impl PpgttSpace {
         }
         self.pool
             .mark(|place, table| table.key.is_root() && without != Some(place));
-        while let Some(place) = self.pool.unmarked(|table| table.guarded)
-            && let Some(table) = self.pool.get_mut(place)
-        {
+        for place in 0..self.pool.places() {
+            if !self.pool.unreached(place) {
+                continue;
+            }
+            let Some(table) = self.pool.get_mut(place).filter(|table| table.guarded) else {
+                continue;
+            };
             let frame = table.key.frame;
             table.out_of_sync();
             self.version += 1;

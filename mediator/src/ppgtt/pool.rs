@@ -199,12 +199,11 @@ impl Pool {
         }
     }
 
-    /// One table that the last [`Self::mark`] did not reach, and for which `wanted` holds.
-    pub fn unmarked(&self, wanted: impl Fn(&Table) -> bool) -> Option<u16> {
-        let place = self.places.iter().position(|place| {
-            place.marked != self.mark && place.table.as_ref().is_some_and(&wanted)
-        })?;
-        Some(place as u16)
+    /// Whether there is a table that the last [`Self::mark`] did not reach.
+    pub fn unreached(&self, place: u16) -> bool {
+        self.places
+            .get(usize::from(place))
+            .is_some_and(|place| place.marked != self.mark && place.table.is_some())
     }
 
     /// Takes a table out. [`Self::reindex`] must follow before the next [`Self::find`].

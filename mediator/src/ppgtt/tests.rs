@@ -25,7 +25,7 @@ impl Gpu for Tlbs {
         0
     }
     fn write(&mut self, offset: u32, _: u32) {
-        self.flushes += u32::from(offset == TLB_INVALIDATE[0]);
+        self.flushes += u32::from(offset == tlb_invalidate(Engine::Rcs));
     }
     fn read_gtt(&mut self, _: GttIndex) -> GttEntry {
         GttEntry::default()

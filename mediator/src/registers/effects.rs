@@ -5,7 +5,7 @@
 
 use gpu::Gpu;
 use gpu::spec::engine::{Engine, NOPID};
-use gpu::spec::registers::{Slot, TLB_INVALIDATE};
+use gpu::spec::registers::{Slot, tlb_invalidate};
 
 use super::{RegisterFile, engine_at};
 use crate::vgpu::Vgpu;
@@ -77,15 +77,10 @@ pub(super) fn wake(registers: &mut RegisterFile, offset: u32, slot: Slot, writte
     registers.set_at(acknowledgement, request);
 }
 
-/// The engine whose TLB a register invalidates. VCS2, which this device lacks, has one too.
+/// The engine whose TLB a register invalidates.
 pub(super) fn invalidated(offset: u32) -> Option<Engine> {
-    match offset.checked_sub(TLB_INVALIDATE)? {
-        0x0 => Some(Engine::Rcs),
-        0x4 => Some(Engine::Vcs),
-        0xc => Some(Engine::Bcs),
-        0x10 => Some(Engine::Vecs),
-        _ => None,
-    }
+    let mut engines = Engine::ALL.into_iter();
+    engines.find(|engine| tlb_invalidate(*engine) == offset)
 }
 
 /// RING_TIMESTAMP and its upper half: 36 bits at 12 MHz.

@@ -81,10 +81,11 @@ pub fn look<G: Gpu, H: Guests, C: Clock>(
     let (mut theirs, mut ours) = ([0; PIECE], [0; PIECE]);
     let mut left = BUDGET.min(copies.used());
     while left > 0 {
-        let Some(copied) = copies.beyond(copies.cursor) else {
+        let next = copies.beyond(copies.cursor).or_else(|| {
             copies.cursor = 0;
-            continue;
-        };
+            copies.beyond(0)
+        });
+        let Some(copied) = next else { return };
         let at = copies.cursor.max(copied.at);
         let count = (copied.end() - at).min(PIECE).min(left);
         copies.cursor = at + count;

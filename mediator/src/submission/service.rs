@@ -63,14 +63,13 @@ fn prepare_one<G: Gpu, H: Guests, C: Clock>(
 ) -> bool {
     let places = vgpus.len() * Engine::COUNT;
     let waits = |large: &Large, vgpus: &[Box<Vgpu>], place: usize| {
-        let (number, vgpu) = (place % Engine::COUNT, vgpus.get(place / Engine::COUNT));
-        let state = vgpu.and_then(|vgpu| Some(vgpu.engines.get(number)?.state()));
-        let blocked = || {
-            large
-                .blocked(vgpu?.domain, *Engine::ALL.get(number)?)
-                .then_some(())
-        };
-        state == Some(State::Preparing) && blocked().is_none()
+        let vgpu = vgpus.get(place / Engine::COUNT);
+        let engine = Engine::ALL.get(place % Engine::COUNT);
+        vgpu.zip(engine).is_some_and(|(vgpu, engine)| {
+            let of_guest = vgpu.engines.get(engine.index());
+            of_guest.is_some_and(|of_guest| of_guest.state() == State::Preparing)
+                && !large.blocked(vgpu.domain, *engine)
+        })
     };
     let turn = host.engines.turn;
     let mut order = (0..places).map(|step| (turn + step) % places);

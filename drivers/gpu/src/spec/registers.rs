@@ -15,6 +15,8 @@ mod unprivileged;
 pub use table::REGISTERS;
 pub use unprivileged::unprivileged;
 
+use super::engine::Engine;
+
 /// How the register behaves on the hardware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -135,6 +137,18 @@ pub const FAULT: u32 = 0x4094;
 pub const FAULT_TLB_DATA: u32 = 0x4b10;
 /// TLB invalidation requests: RCS, VCS, VCS2, BCS, VECS.
 pub const TLB_INVALIDATE: u32 = 0x4260;
+
+/// The register that has `engine` forget its cached translations: writing 1 starts, reading 0 is
+/// done (Linux `gt/intel_tlb.c`). VCS2, which this device lacks, has the one at offset 8.
+pub const fn tlb_invalidate(engine: Engine) -> u32 {
+    TLB_INVALIDATE
+        + match engine {
+            Engine::Rcs => 0x0,
+            Engine::Vcs => 0x4,
+            Engine::Bcs => 0xc,
+            Engine::Vecs => 0x10,
+        }
+}
 /// First fence register: lower, upper dword of each.
 pub const FENCE: u32 = 0x10_0000;
 /// How many fences there are.
