@@ -222,13 +222,12 @@ ask() {
 figures() { console "$1" | tr -d '\r' | grep -a '^FIGURE '; }
 
 # i915_config NAME KERNEL STEPS [SED…]: the same for a guest that runs Debian's i915 of 6.12 or 6.1.
-# On a loaded machine an emulated processor can stand still for longer than Linux' watchdogs allow.
 i915_config() {
     local name=$1 suffix="-$2" steps=${3// /+} labelled=labelled
     shift 3
     [ "$suffix" != -6.12 ] || suffix=
     [ "$FLASK" = yes ] || labelled=plain
-    guest_config "$name" $labelled "" -e "s# test=# nowatchdog rcupdate.rcu_cpu_stall_suppress=1 do=$steps#" \
+    guest_config "$name" $labelled "" -e "s# test=# do=$steps#" \
         -e "s#guest-kernel\"#guest-kernel$suffix\"#" \
         -e "s#^ramdisk .*#ramdisk = \"/payload/i915-initrd$suffix\"#" "$@"
 }

@@ -6,7 +6,7 @@
 
 gpuctl=/payload/gpuctl
 sizes=(--low-gm 64 --high-gm 256)
-steps='load info store registers fences contexts'
+steps='load info store registers fences contexts clean'
 start_service system_u:system_r:gpusvc_t || return 1
 before=$(resources)
 for kernel in 6.12 6.1; do
