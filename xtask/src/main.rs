@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets up the test bed and runs every ring of tests.
 //!
-//! Only std, and only programs of Debian: a fresh machine needs git, curl, gcc and stable Rust.
+//! Only std and our own crates, and only programs of Debian: a fresh machine needs git, curl, gcc
+//! and stable Rust.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ mod paths;
 mod progress;
 mod setup;
 mod stages;
+mod traces;
 
 use crate::bed::chain;
 use crate::bed::image;
@@ -37,6 +39,10 @@ cargo xtask COMMAND
                             --renew writes the baseline anew.
   boot [--release] [QEMU ARGUMENTS...]
                             Boot the image in plain QEMU (run-qemu.sh does this).
+  trace PATH [--text] [--into FOLDER]
+                            Take recordings of the mediator's boundary out of a console log, or
+                            out of all logs of a folder, into mediator/tests/traces/LABEL.trace;
+                            --text, or a PATH that is a trace, shows every record.
   renew-dependencies        Write xtask/image-dependencies.txt anew.
   help                      This, and the stages and scenarios.
 
@@ -61,6 +67,7 @@ fn main() -> ExitCode {
         "xen" => xen(rest),
         "bench" => bench::bench(rest),
         "boot" => boot(rest),
+        "trace" => traces::trace(rest).map(|()| ExitCode::SUCCESS),
         "renew-dependencies" => stages::renew_dependencies().map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => help(),
         other => Err(Failure::new(format!(
