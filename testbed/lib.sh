@@ -133,6 +133,14 @@ resources_are() {
     fail "$1" "'$now', not '$2'"
 }
 
+# contract_kept LINES: the service domain said LINES times or more what the drivers of guests that
+# are gone submitted and were told, and nothing was lost or surplus.
+contract_kept() {
+    local log=/var/log/xen/guest-gpu-service.log
+    grep 'contract: ' "$log" | grep -v 'lost 0 surplus 0' && return 1
+    [ "$(grep -c 'contract: .* lost 0 surplus 0' "$log")" -ge "$1" ]
+}
+
 # guest_config NAME LABELLED WORDS [SED…]: /tmp/NAME.cfg for a guest whose test program runs WORDS.
 guest_config() {
     local name=$1 base=guest words=${3// /+}
@@ -184,3 +192,20 @@ ask() {
 
 # figures DOMAIN: the figures a guest measured.
 figures() { console "$1" | tr -d '\r' | grep -a '^FIGURE '; }
+
+# i915_config NAME KERNEL STEPS [SED…]: the same for a guest that runs Debian's i915 of 6.12 or 6.1.
+i915_config() {
+    local name=$1 suffix="-$2" steps=${3// /+} labelled=labelled
+    shift 3
+    [ "$suffix" != -6.12 ] || suffix=
+    [ "$FLASK" = yes ] || labelled=plain
+    guest_config "$name" $labelled "" -e "s# test=# do=$steps#" \
+        -e "s#guest-kernel\"#guest-kernel$suffix\"#" \
+        -e "s#^ramdisk .*#ramdisk = \"/payload/i915-initrd$suffix\"#" "$@"
+}
+
+# service_status: has the service domain print its `status` into its log, for whoever reads it.
+service_status() {
+    printf 'status\n' > "$(xenstore-read "/local/domain/$service/console/tty")"
+    sleep 1
+}

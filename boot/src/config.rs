@@ -298,8 +298,13 @@ fn bytes(value: &[u8]) -> Option<usize> {
         [digits @ .., b'M'] => (digits, 20),
         _ => (value, 0),
     };
-    let number: usize = core::str::from_utf8(digits).ok()?.parse().ok()?;
-    number.checked_mul(1 << shift)
+    let number = digits.iter().try_fold(0usize, |number, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    });
+    number
+        .filter(|_| !digits.is_empty())?
+        .checked_mul(1 << shift)
 }
 
 fn sinks(value: Option<&[u8]>) -> Option<Sinks> {

@@ -1,11 +1,13 @@
 //! All checks in their order: what must work, what must be refused, what must still work then.
 
 mod bars;
+mod bulk;
 mod ggtt;
 mod pci;
 mod refused;
 mod registers;
 mod submission;
+mod tables;
 mod workshop;
 
 pub use workshop::Workshop;
@@ -20,8 +22,10 @@ pub fn all(machine: &mut dyn Machine, report: &mut Report) {
     bars::checks(machine, report);
     registers::checks(machine, report);
     ggtt::checks(machine, report);
+    bulk::checks(machine, report);
     with_workshop(machine, report, |workshop, report| {
         submission::checks(workshop, report);
+        tables::checks(workshop, report);
         refused::checks(workshop, report);
         submission::still_good(workshop, report, "after-refusals");
         report.check("pages-stayed", workshop.pages_stayed());
@@ -31,7 +35,10 @@ pub fn all(machine: &mut dyn Machine, report: &mut Report) {
 /// Only work that must be done.
 #[cfg(test)]
 pub fn work(machine: &mut dyn Machine, report: &mut Report) {
-    with_workshop(machine, report, submission::checks);
+    with_workshop(machine, report, |workshop, report| {
+        submission::checks(workshop, report);
+        tables::checks(workshop, report);
+    });
 }
 
 /// Only what must be refused, over and over: the bad neighbour of a guest that draws.

@@ -81,6 +81,11 @@ impl Linux {
         Mapping::of_resource(resource)
     }
 
+    /// The register window once more, for another thread.
+    pub fn registers() -> Result<Mapping, Trouble> {
+        Mapping::of_resource(&format!("{DEVICE}/resource0"))
+    }
+
     fn window(&mut self, bar: Bar) -> &mut Mapping {
         match bar {
             Bar::Registers => &mut self.registers,
@@ -163,6 +168,14 @@ impl Machine for Linux {
 
     fn write(&mut self, page: Page, dword: usize, value: u32) {
         self.arena.write(page, dword, value);
+    }
+
+    fn store_own(&mut self, page: Page, offset: u64, width: Width, value: u64) {
+        self.arena.store(page, offset, width, value);
+    }
+
+    fn fill_own(&mut self, page: Page, value: u64) {
+        self.arena.fill(page, value);
     }
 
     fn message(&self) -> (u32, u32) {

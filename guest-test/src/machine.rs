@@ -99,6 +99,12 @@ pub trait Machine {
     /// Writes one dword of an own page.
     fn write(&mut self, page: Page, dword: usize, value: u32);
 
+    /// Writes to an own page with exactly one store of this width, at any byte of it.
+    fn store_own(&mut self, page: Page, offset: u64, width: Width, value: u64);
+
+    /// Fills an own page with a value, by one string instruction.
+    fn fill_own(&mut self, page: Page, value: u64);
+
     /// Message address and data that make [`Machine::interrupts`] count.
     fn message(&self) -> (u32, u32);
 

@@ -16,6 +16,7 @@ mod hardware;
 mod linux;
 mod machine;
 mod ppgtt;
+mod race;
 mod report;
 mod surface;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 use linux::Linux;
 use report::Report;
 
-const USAGE: &str = "guest-test [checks] | misbehave ROUNDS | draw N (0: for ever) | bench [READS]\n\
+const USAGE: &str = "guest-test [checks] | misbehave ROUNDS | draw N (0: for ever) | bench [READS] | race [ROUNDS]\n\
                      Several may follow each other: guest-test checks bench 500";
 
 fn main() -> ExitCode {
@@ -57,6 +58,9 @@ fn main() -> ExitCode {
             ("draw", Some(count)) => draw::draw(&mut linux, &mut report, count),
             ("bench", reads) => {
                 report.check("bench", bench::bench(&mut linux, reads.unwrap_or(200)));
+            }
+            ("race", rounds) => {
+                report.check("race", race::race(&mut linux, rounds.unwrap_or(1)));
             }
             _ => {
                 println!("{USAGE}");

@@ -17,6 +17,7 @@ const WRITABLE: u64 = 1 << 1;
 /// One address space.
 pub struct Ppgtt {
     root: Page,
+    directory: Page,
     table: Page,
     used: u64,
 }
@@ -45,6 +46,7 @@ impl Ppgtt {
         }
         let space = Self {
             root,
+            directory,
             table,
             used: 0,
         };
@@ -68,6 +70,42 @@ impl Ppgtt {
     /// Physical address of the PML4, for a context's PDP0.
     pub const fn root(&self) -> u64 {
         self.root.frame * PAGE
+    }
+
+    /// The last-level table.
+    pub const fn table(&self) -> Page {
+        self.table
+    }
+
+    /// An address's entry in it.
+    pub const fn index(&self, address: u64) -> u64 {
+        (address - BASE) / PAGE
+    }
+
+    /// What maps a page writable.
+    pub const fn entry(&self, page: Page) -> u64 {
+        (page.frame * PAGE) | PRESENT | WRITABLE
+    }
+
+    /// Leaves entries empty.
+    pub const fn skip(&mut self, entries: u64) {
+        self.used += entries;
+    }
+
+    /// Another page becomes the last-level table, with the same entries; the one it was.
+    pub fn replace_table(&mut self, machine: &mut dyn Machine) -> Result<Page, Trouble> {
+        let (old, new) = (self.table, machine.page()?);
+        for dword in 0..2 * ENTRIES as usize {
+            machine.write(new, dword, machine.read(old, dword));
+        }
+        set(
+            machine,
+            self.directory,
+            (BASE >> 21) % ENTRIES,
+            self.entry(new),
+        );
+        self.table = new;
+        Ok(old)
     }
 
     /// Maps pages writable one after the other; the address of the first.

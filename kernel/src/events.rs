@@ -120,6 +120,9 @@ fn sleep(service: &Service) {
     match &service.xen {
         Some(xen) => {
             let guests = &service.machine.host().guests.guests;
+            let now = time::recent();
+            let pages = guests.iter().filter_map(|guest| guest.deadline(now));
+            deadline = pages.fold(deadline, u64::min);
             let ports = guests.iter().flat_map(|guest| {
                 guest
                     .server

@@ -58,11 +58,12 @@ impl Commands for Operator<'_> {
             })
             .sum();
         let pins: u32 = services.guests.iter().map(|guest| guest.pins.pins()).sum();
+        let open: u32 = services.guests.iter().map(|guest| guest.open).sum();
         // One line, always the same words: tests compare it before and after.
         writeln!(
             out,
-            "resources: {} servers, {ports} ports, {pins} pins, {used} of {all} window slots, {} \
-             service pages",
+            "resources: {} servers, {ports} ports, {pins} pins, {open} open, {used} of {all} window \
+             slots, {} service pages",
             services.guests.len(),
             services.allocated()
         )?;

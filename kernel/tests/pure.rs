@@ -1,7 +1,11 @@
 //! Laws of the image's pure parts, included by path: the image has no test harness of its own.
 
+extern crate alloc;
+
 #[path = "../src/frames/bitmap.rs"]
 mod bitmap;
+#[path = "../src/wiring/protect.rs"]
+mod protect;
 #[path = "../src/paging/tables.rs"]
 #[expect(dead_code, reason = "the kernel alone loads the root into CR3")]
 mod tables;
@@ -11,6 +15,7 @@ use std::ops::Range;
 
 use bitmap::Bitmap;
 use proptest::prelude::*;
+use protect::Protection;
 use tables::{Access, AddressSpace, MapError, Tables};
 
 #[derive(Debug, Clone)]
@@ -185,4 +190,147 @@ fn pages_the_processor_marked_as_used_count_as_mapped() {
     memory.write(leaf, 0, entry | 0x60);
     assert_eq!(space.lookup(&memory, 0), Some(Access::Data));
     assert_eq!(space.map(&mut memory, 0..PAGE, Access::Data), Ok(()));
+}
+
+/// Where a vCPU's access is, with the protected page that it writes, if it is one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Vcpu {
+    Runs,
+    Asked(Option<u64>),
+    Answered(Option<u64>),
+    /// Xen has taken the answer and will issue the access again.
+    Repeats(Option<u64>),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Writes(usize, u64),
+    Elsewhere(usize),
+    Served(usize),
+    Taken(usize),
+    Repeated(usize),
+    Protected(u64),
+    Released(u64),
+    Settled,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let (vcpu, frame) = (0..VCPUS, 0..3u64);
+    prop_oneof![
+        4 => (vcpu.clone(), frame.clone()).prop_map(|(vcpu, frame)| Event::Writes(vcpu, frame)),
+        1 => vcpu.clone().prop_map(Event::Elsewhere),
+        4 => vcpu.clone().prop_map(Event::Served),
+        4 => vcpu.clone().prop_map(Event::Taken),
+        4 => vcpu.prop_map(Event::Repeated),
+        2 => frame.clone().prop_map(Event::Protected),
+        1 => frame.prop_map(Event::Released),
+        2 => Just(Event::Settled),
+    ]
+}
+
+const VCPUS: usize = 3;
+
+/// What Xen does, as far as it matters, and the service domain around a [`Protection`].
+struct Bed {
+    protection: Protection,
+    vcpus: [Vcpu; VCPUS],
+    /// Frames of the type, and those that are meant to be.
+    typed: BTreeSet<u64>,
+    wanted: BTreeSet<u64>,
+}
+
+impl Bed {
+    fn repeat(&mut self, vcpu: usize) {
+        if let Vcpu::Repeats(written) = self.vcpus[vcpu] {
+            let found = written.is_none_or(|frame| self.typed.contains(&frame));
+            assert!(found, "the guest is crashed");
+            self.vcpus[vcpu] = Vcpu::Runs;
+        }
+    }
+
+    fn happens(&mut self, event: Event) {
+        match event {
+            Event::Writes(vcpu, frame) => {
+                if self.vcpus[vcpu] == Vcpu::Runs && self.typed.contains(&frame) {
+                    self.vcpus[vcpu] = Vcpu::Asked(Some(frame));
+                }
+            }
+            Event::Elsewhere(vcpu) => {
+                if self.vcpus[vcpu] == Vcpu::Runs {
+                    self.vcpus[vcpu] = Vcpu::Asked(None);
+                }
+            }
+            Event::Served(vcpu) => {
+                let Vcpu::Asked(written) = self.vcpus[vcpu] else {
+                    return;
+                };
+                self.protection.requested(vcpu as u32, written);
+                if let Some(frame) = written {
+                    self.happens(Event::Released(frame));
+                    if !self.protection.leaves(frame) && self.typed.insert(frame) {
+                        self.protection.leave(frame);
+                    }
+                }
+                self.vcpus[vcpu] = Vcpu::Answered(written);
+            }
+            Event::Taken(vcpu) => {
+                if let Vcpu::Answered(written) = self.vcpus[vcpu] {
+                    self.vcpus[vcpu] = Vcpu::Repeats(written);
+                }
+            }
+            Event::Repeated(vcpu) => self.repeat(vcpu),
+            Event::Protected(frame) if !self.protection.room() => {
+                unreachable!("{frame}: room for more than there are")
+            }
+            Event::Protected(frame) => {
+                self.protection.stay(frame);
+                self.typed.insert(frame);
+                self.wanted.insert(frame);
+            }
+            Event::Released(frame) => {
+                if self.wanted.remove(&frame) {
+                    self.protection.leave(frame);
+                }
+            }
+            Event::Settled => {
+                let empty = |vcpu: &u32| {
+                    matches!(self.vcpus[*vcpu as usize], Vcpu::Runs | Vcpu::Repeats(_))
+                };
+                let over: Vec<u32> = self.protection.in_the_way().filter(empty).collect();
+                if !over.is_empty() {
+                    (0..VCPUS).for_each(|vcpu| self.repeat(vcpu));
+                }
+                for vcpu in over {
+                    self.protection.requested(vcpu, None);
+                }
+                while let Some(frame) = self.protection.next() {
+                    assert!(self.typed.remove(&frame));
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_access_that_is_repeated_finds_its_page_protected_and_in_the_end_none_is_that_need_not(
+        events in prop::collection::vec(event(), 0..200),
+    ) {
+        let mut bed = Bed {
+            protection: Protection::new(VCPUS as u32),
+            vcpus: [Vcpu::Runs; VCPUS],
+            typed: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+        };
+        for event in events {
+            bed.happens(event);
+        }
+        for vcpu in 0..VCPUS {
+            bed.happens(Event::Served(vcpu));
+            bed.happens(Event::Taken(vcpu));
+        }
+        bed.happens(Event::Settled);
+        prop_assert!(!bed.protection.waits());
+        prop_assert_eq!(bed.typed, bed.wanted);
+    }
 }

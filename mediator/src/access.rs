@@ -3,14 +3,16 @@
 //! Any size from 1 to 8 at any address has a defined result, byte by byte: an access is taken
 //! apart into pieces that each lie in one dword of configuration or register space, one GTT entry,
 //! one 16-byte group of the aperture, or nowhere. Pieces are served in ascending order, so eight
-//! bytes of registers are two dwords, low first. Nowhere reads all-ones and ignores writes.
+//! bytes of registers are two dwords, low first. A write outside of both windows that arrives at all
+//! is one to a write-protected page table: it is carried out on the guest's RAM. Anywhere else reads
+//! all-ones and ignores writes.
 
 use gpu::spec::registers::{GTT_BASE, REGISTER_SPACE};
-use gpu::{Gpu, GraphicsAddress, GttIndex};
+use gpu::{Gpu, GraphicsAddress, GttIndex, PAGE_SIZE};
 
 use crate::pci::Bar;
 use crate::vgpu::Vgpu;
-use crate::{Clock, Guests, Host, aperture, gtt, registers};
+use crate::{Clock, Guests, Host, aperture, gtt, registers, submission};
 
 /// Where an access goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,14 +123,16 @@ impl Piece<'_> {
             return self.take(lanes, value.into());
         }
         let (mask, value) = self.give(lanes);
-        if vgpu.pci.write(aligned, mask as u32, value as u32)
-            && let Err(error) = vgpu.pci.route(vgpu.domain, &vgpu.slice, host)
-        {
-            let now = host.clock.now();
-            vgpu.warn(
-                now,
-                format_args!("pci: a window stays where it was: {error}"),
-            );
+        if vgpu.pci.write(aligned, mask as u32, value as u32) {
+            // Before the window they lie in moves away from them.
+            gtt::close(host, vgpu);
+            if let Err(error) = vgpu.pci.route(vgpu.domain, &vgpu.slice, host) {
+                let now = host.clock.now();
+                vgpu.warn(
+                    now,
+                    format_args!("pci: a window stays where it was: {error}"),
+                );
+            }
         }
         lanes.count
     }
@@ -159,14 +163,19 @@ impl Piece<'_> {
                 }
             }
             None => {
-                // One byte on: the next one may lie in a window.
-                if let Some(byte) = self.bytes.first_mut()
-                    && !self.write
-                {
-                    *byte = 0xff;
+                // As far as the page: a window begins at one.
+                let left = PAGE_SIZE - address % PAGE_SIZE;
+                let count = self.bytes.len().min(left as usize);
+                let Some(bytes) = self.bytes.get_mut(..count) else {
+                    return 1;
+                };
+                if !self.write || !submission::table_written(host, vgpu, address, bytes) {
+                    *outside = true;
+                    if !self.write {
+                        bytes.fill(0xff);
+                    }
                 }
-                *outside = true;
-                1
+                count
             }
         }
     }
@@ -193,7 +202,7 @@ impl Piece<'_> {
             let lanes = Lanes::new(offset.into(), 8, self.bytes.len());
             let index = GttIndex(entry / 8);
             if !self.write {
-                let value = vgpu.gtt.read(index);
+                let value = gtt::read(host, vgpu, index);
                 return self.take(lanes, value);
             }
             let (mask, value) = self.give(lanes);
@@ -217,6 +226,7 @@ impl Piece<'_> {
         offset: u64,
     ) -> usize {
         vgpu.counters.aperture += 1;
+        gtt::close(host, vgpu);
         let count = Lanes::new(offset, aperture::GROUP, self.bytes.len()).count;
         let Some(bytes) = self.bytes.get_mut(..count) else {
             return 1;

@@ -4,7 +4,11 @@
 //! guest. ELSP takes four dwords: element 1 high, low, element 0 high, low; the fourth acts.
 //! Writes are counted, whoever makes them: two vCPUs that interleave theirs get the mixture, as on
 //! hardware, and a driver that stopped in the middle is put right by its next reset.
+//!
+//! Two machines, each one `match`: [`list`] is what the guest is told, [`State`] what becomes of
+//! the element that runs.
 
+pub mod contract;
 pub mod list;
 pub mod status;
 
@@ -12,6 +16,7 @@ use gpu::spec::context::Descriptor;
 use gpu::spec::engine;
 
 use crate::shadow::{Slot, Work};
+use contract::Contract;
 use list::Execlist;
 use status::StatusBuffer;
 
@@ -51,6 +56,14 @@ pub struct RingRegisters {
 }
 
 /// What the running element's work does at the moment.
+///
+/// ```text
+///  Idle --Started--> Preparing --Prepared--> Ready --Picked--> Running
+///    ^                |    ^                                      |
+///    +-----Ended------+    +--------------- Returned -------------+
+///
+///  Failed: from wherever there is work to Hung, until the guest resets the engine
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// No element runs.
@@ -65,6 +78,40 @@ pub enum State {
     Hung,
 }
 
+/// What happens to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// An element began to run, as its guest sees it.
+    Started,
+    /// Its next piece is audited.
+    Prepared,
+    /// The engine got it.
+    Picked,
+    /// The engine is through with the piece.
+    Returned,
+    /// Its ring is executed to the tail.
+    Ended,
+    /// It was refused, or taken from the engine.
+    Failed,
+}
+
+impl State {
+    /// What comes next; none if that cannot happen now.
+    const fn after(self, change: Change) -> Option<Self> {
+        match (self, change) {
+            (Self::Idle, Change::Started) => Some(Self::Preparing),
+            (Self::Preparing, Change::Prepared) => Some(Self::Ready),
+            (Self::Ready, Change::Picked) => Some(Self::Running),
+            (Self::Running, Change::Returned) => Some(Self::Preparing),
+            (Self::Preparing, Change::Ended) => Some(Self::Idle),
+            (Self::Preparing | Self::Ready | Self::Running | Self::Hung, Change::Failed) => {
+                Some(Self::Hung)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// One engine of one guest.
 #[derive(Debug)]
 pub struct VirtualEngine {
@@ -73,7 +120,8 @@ pub struct VirtualEngine {
     pub status: StatusBuffer,
     pub ring: RingRegisters,
 
-    pub state: State,
+    state: State,
+    pub contract: Contract,
     /// The running element, once its image was read.
     pub work: Option<Work>,
     /// What the hardware executes it from.
@@ -98,8 +146,32 @@ impl VirtualEngine {
                 header: 0,
             },
             state: State::Idle,
+            contract: Contract::new(),
             work: None,
             slot: None,
+        }
+    }
+
+    /// The guest reset it. What it executes from stays, and what was counted.
+    pub fn reset(&mut self) {
+        self.contract.reset(&self.list);
+        *self = Self {
+            contract: self.contract,
+            slot: self.slot.take(),
+            ..Self::new()
+        };
+    }
+
+    /// What the running element's work does.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Its work takes the next step.
+    pub fn change(&mut self, change: Change) {
+        match self.state.after(change) {
+            Some(next) => self.state = next,
+            None => debug_assert!(false, "{change:?} while {:?}", self.state),
         }
     }
 
@@ -165,7 +237,7 @@ impl VirtualEngine {
                 header: 0,
             };
         }
-        self.state = State::Idle;
+        self.change(Change::Ended);
     }
 }
 
@@ -201,5 +273,34 @@ mod tests {
         assert_eq!(engine.read(engine::CSB_POINTER, 0), 0x505);
         engine.write(engine::EXECLIST_STATUS_HI, 1);
         assert_eq!(engine.read(engine::EXECLIST_STATUS_HI, 0), 0);
+    }
+
+    #[test]
+    fn work_is_prepared_before_it_runs_and_what_hangs_stays() {
+        let way = [
+            (Change::Started, State::Preparing),
+            (Change::Prepared, State::Ready),
+            (Change::Picked, State::Running),
+            (Change::Returned, State::Preparing),
+            (Change::Ended, State::Idle),
+        ];
+        let mut state = State::Idle;
+        for (change, next) in way {
+            assert_eq!(state.after(change), Some(next));
+            let failed = (state != State::Idle).then_some(State::Hung);
+            assert_eq!(state.after(Change::Failed), failed);
+            let others = way.into_iter().filter(|(other, _)| *other != change);
+            for (other, _) in others {
+                let preparing = state == State::Preparing;
+                let end = preparing && matches!(other, Change::Prepared | Change::Ended);
+                assert_eq!(
+                    state.after(other).is_some(),
+                    end,
+                    "{other:?} while {state:?}"
+                );
+                assert_eq!(State::Hung.after(other), None);
+            }
+            state = next;
+        }
     }
 }

@@ -10,7 +10,10 @@
 //! A partial write changes at once what the guest reads back, and the translation when all eight
 //! bytes came, or at the next point where the hardware must have noticed: another entry's write,
 //! the flush register, a submission.
+//!
+//! Many entries in a row are written to memory instead (`bulk`).
 
+mod bulk;
 mod deferred;
 
 use alloc::boxed::Box;
@@ -22,6 +25,8 @@ use gpu::{DmaPage, Gpu, GraphicsAddress, GttIndex};
 use crate::partition::Slice;
 use crate::vgpu::Vgpu;
 use crate::{AttachError, Clock, DomainId, GuestFrame, Guests, Host, PageError};
+use bulk::Bulk;
+pub use bulk::{access_settled, close, discard};
 use deferred::Deferred;
 
 /// In [`VirtualGtt::pages`]: nothing pinned.
@@ -48,6 +53,7 @@ pub struct VirtualGtt {
     partial: Option<Partial>,
     deferred: Deferred,
     mapped: u32,
+    bulk: Bulk,
 }
 
 impl VirtualGtt {
@@ -63,11 +69,12 @@ impl VirtualGtt {
                 asked: Deferred::BYTES,
             })?,
             mapped: 0,
+            bulk: Bulk::new()?,
         })
     }
 
     /// What the guest reads; 0 outside its slice.
-    pub fn read(&self, index: GttIndex) -> u64 {
+    fn read(&self, index: GttIndex) -> u64 {
         let Some(position) = self.slice.position(index) else {
             return 0;
         };
@@ -92,6 +99,11 @@ impl VirtualGtt {
     /// How many entries lead to a guest's page.
     pub fn mapped(&self) -> u32 {
         self.mapped
+    }
+
+    /// How many pages of entries are memory now, and how many may be at most.
+    pub fn open(&self) -> (usize, usize) {
+        (self.bulk.open(), self.bulk.limit())
     }
 
     /// How many pins wait for the device to forget them.
@@ -146,6 +158,16 @@ impl VirtualGtt {
     }
 }
 
+/// A guest's read of one entry.
+pub fn read<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    index: GttIndex,
+) -> u64 {
+    close(host, vgpu);
+    vgpu.gtt.read(index)
+}
+
 /// A guest's write of the bits `lanes` of one entry.
 pub fn write<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
@@ -154,14 +176,9 @@ pub fn write<G: Gpu, H: Guests, C: Clock>(
     lanes: u64,
     value: u64,
 ) {
+    close(host, vgpu);
     let Some(position) = vgpu.slice.position(index) else {
-        let now = host.clock.now();
-        let (index, address) = (index.0, index.address().0);
-        vgpu.violation(
-            now,
-            format_args!("gtt: entry {index:#x} ({address:#x}) is not its own"),
-        );
-        return;
+        return foreign(host, vgpu, index);
     };
     if vgpu
         .gtt
@@ -172,17 +189,20 @@ pub fn write<G: Gpu, H: Guests, C: Clock>(
     }
     if let Some(value) = vgpu.gtt.merge(position, lanes, value) {
         translate(host, vgpu, position, value);
+        bulk::follow(host, vgpu, index);
     }
 }
 
 /// A point where hardware would have noticed: translates what is pending and tells the device.
 pub fn synchronise<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgpu) {
+    close(host, vgpu);
     settle(host, vgpu);
     host.flush_gtt();
 }
 
 /// Gives back pins that are safe to give back, a bounded number; true if some are left.
 pub fn background<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgpu) -> bool {
+    bulk::expire(host, vgpu);
     if vgpu.gtt.deferred.len() == 0 {
         return false;
     }
@@ -262,6 +282,16 @@ fn translate<G: Gpu, H: Guests, C: Clock>(
             format_args!("gtt: entry {index:#x} leads to scratch: {error}"),
         );
     }
+}
+
+/// An entry of somebody else was written.
+fn foreign<G: Gpu, H: Guests, C: Clock>(host: &Host<G, H, C>, vgpu: &mut Vgpu, index: GttIndex) {
+    let now = host.clock.now();
+    let (index, address) = (index.0, index.address().0);
+    vgpu.violation(
+        now,
+        format_args!("gtt: entry {index:#x} ({address:#x}) is not its own"),
+    );
 }
 
 /// The device was flushed since the pins were put aside.

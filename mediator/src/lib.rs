@@ -19,6 +19,10 @@ mod execlist;
 mod gtt;
 mod host;
 mod interrupts;
+#[cfg(test)]
+#[path = "../../drivers/gpu/tests/linux/mod.rs"]
+#[expect(dead_code, reason = "unit tests use the judge of events alone")]
+mod linux;
 mod partition;
 mod pci;
 mod ppgtt;
@@ -37,6 +41,7 @@ mod vgpu;
 mod world;
 
 pub use access::{Access, Space};
+pub use execlist::contract::Contract;
 pub use host::{Host, StartError};
 pub use partition::AttachError;
 pub use services::{Call, Clock, DomainId, GuestFrame, Guests, PageError, Window};
@@ -115,6 +120,16 @@ impl<G: Gpu, H: Guests, C: Clock> Mediator<G, H, C> {
             answer,
         });
         answer
+    }
+
+    /// An answered access of the domain is over: the CPU that made it makes none now. What was
+    /// [`PageError::Busy`] may be possible.
+    pub fn access_settled(&mut self, domain: DomainId) {
+        if let Some(vgpu) = self.vgpus.iter_mut().find(|vgpu| vgpu.domain() == domain) {
+            self.host.guests.entered();
+            gtt::access_settled(&mut self.host, vgpu);
+            self.host.guests.left(Call::Settled(domain));
+        }
     }
 
     /// One bounded round of everything that is not an access: GPU time, completions, scheduling.

@@ -5,15 +5,20 @@
 //! PML4 -> PDP -> PD -> PT   seen (the last copy)     shadow PML4 -> PDP -> PD -> PT -> pinned page
 //! ```
 //!
-//! At each submission the tables that a root leads to are copied once, each compared with the
-//! last copy, and what differs is changed in the shadow. Between submissions a guest may do with
-//! its tables what it likes, as on hardware between TLB invalidations. A guest's table has one
-//! shadow for each way it is read (`Key`), so that aliases and loops cost nothing: the depth is
-//! four, and the number of tables is capped. A replaced page stays pinned until the GPU's TLBs
-//! are flushed.
+//! At each submission, and when the guest invalidates an engine's TLB while its work runs, the
+//! tables that a root leads to are brought up to date: each is copied once, compared with the last
+//! copy, and what differs is changed in the shadow. A table that was found unchanged a few times is
+//! write-protected, and from then on not even copied until the guest writes to it (`guard`).
+//! Otherwise a guest may do with its tables what it likes, as on hardware between TLB
+//! invalidations. A guest's table has one shadow for each way it is read (`Key`), so that aliases
+//! and loops cost nothing: the depth is four, and the number of tables is capped. A replaced page
+//! stays pinned until the GPU's TLBs are flushed.
 //!
-//! Write-protection would add one flag to a table ("clean") that spares its copy.
+//! An entry that names no RAM leads to scratch until it is written again, and a directory entry
+//! that does leads nowhere. When frames of the guest become other pages (`Guests::generation`)
+//! everything is pinned and compared anew at the next resynchronisation.
 
+mod guard;
 mod pool;
 mod table;
 mod walk;
@@ -25,8 +30,9 @@ use gpu::spec::gtt::PpgttEntry;
 use gpu::{DmaAddress, DmaPage, Engine, Gpu, GraphicsAddress};
 
 use crate::{DomainId, GuestFrame, Guests, PageError};
-use pool::{MAX_TABLES, Pool};
-use table::{ENTRIES, Raw, Shape};
+use pool::Pool;
+pub use pool::tables_for;
+use table::{ENTRIES, Key, Raw};
 
 /// Replaced pins kept until a flush.
 const RETIRED: usize = 1024;
@@ -59,10 +65,7 @@ impl fmt::Display for Trouble {
             Self::Later => write!(f, "page tables not followed to the end yet"),
             Self::Root(frame) => write!(f, "no guest RAM at frame {:#x} for the PML4", frame.0),
             Self::Tables => {
-                write!(
-                    f,
-                    "PPGTT of more than {MAX_TABLES} tables or {DIRECTORIES} directories"
-                )
+                write!(f, "PPGTT of more tables than the vGPU may have")
             }
             Self::Page(error) => write!(f, "PPGTT: {error}"),
         }
@@ -96,6 +99,18 @@ pub struct PpgttSpace {
     /// What is left of the budgets of the call under way: entries, directories.
     left: u32,
     directories: u32,
+    /// Counts what puts tables out of sync: a root that was settled at this count still is.
+    version: u64,
+    /// Tables that the walk under way came by and that are not clean.
+    unsettled: u32,
+    /// A directory has lost a table since orphans were looked for.
+    unlinked: bool,
+    /// `Guests::generation` when it was looked at last.
+    generation: u32,
+    /// Engines whose TLB the guest invalidated, and whose root is not followed to the end yet.
+    invalid: [bool; Engine::COUNT],
+    /// Resynchronisations so far.
+    resyncs: u64,
 }
 
 /// A shadowed root.
@@ -117,11 +132,23 @@ impl PpgttSpace {
             held: [None; Engine::COUNT],
             left: 0,
             directories: 0,
+            version: 0,
+            unsettled: 0,
+            unlinked: false,
+            generation: 0,
+            invalid: [false; Engine::COUNT],
+            resyncs: 0,
         }
     }
 
-    /// Sets aside what every walk needs.
-    pub fn attach(&mut self) -> Result<(), PageError> {
+    /// Sets aside what every walk needs, and `tables` shadow tables. On an error the caller calls
+    /// [`Self::release`].
+    pub fn attach<H: Guests>(
+        &mut self,
+        guests: &mut H,
+        domain: DomainId,
+        tables: usize,
+    ) -> Result<(), PageError> {
         for buffer in &mut self.buffers {
             buffer
                 .try_reserve_exact(ENTRIES)
@@ -130,7 +157,9 @@ impl PpgttSpace {
         }
         self.retired
             .try_reserve_exact(RETIRED)
-            .map_err(|_| PageError::OutOfMemory)
+            .map_err(|_| PageError::OutOfMemory)?;
+        self.generation = guests.generation(domain);
+        self.pool.set_aside(guests, domain, tables)
     }
 
     /// The shadow of the four-level PPGTT whose PML4 the guest has at `frame`, as its tables are
@@ -140,21 +169,80 @@ impl PpgttSpace {
         hands: &mut Hands<'_, G, H>,
         frame: GuestFrame,
     ) -> Result<Root, Trouble> {
+        self.resyncs += 1;
         self.stamp = self.stamp.wrapping_add(1);
+        let generation = hands.guests.generation(hands.domain);
+        if generation != self.generation {
+            self.generation = generation;
+            self.distrust(hands);
+        }
+        let key = Key::root(frame);
+        let settled = self.pool.find(key).filter(|place| {
+            let table = self.pool.get(*place);
+            table.is_some_and(|table| table.settled == Some(self.version))
+        });
+        let place = match settled {
+            Some(place) => place,
+            None => self.walk(hands, key)?,
+        };
+        let (stamp, version, whole) = (self.stamp, self.version, self.unsettled == 0);
+        let page = self.pool.shadow(place).ok_or(Trouble::Root(frame))?;
+        if let Some(table) = self.pool.get_mut(place) {
+            table.used = stamp;
+            if settled.is_none() {
+                table.settled = whole.then_some(version);
+            }
+        }
+        Ok(Root { page, place })
+    }
+
+    fn walk<G: Gpu, H: Guests>(
+        &mut self,
+        hands: &mut Hands<'_, G, H>,
+        root: Key,
+    ) -> Result<u16, Trouble> {
         self.left = BUDGET;
         self.directories = DIRECTORIES;
-        let key = table::Key {
-            frame,
-            shape: Shape::Directory(4),
-        };
-        let place = self.visit(hands, key)?.ok_or(Trouble::Root(frame))?;
-        let stamp = self.stamp;
-        let table = self.pool.get_mut(place).ok_or(Trouble::Root(frame))?;
-        table.used = stamp;
-        Ok(Root {
-            page: table.shadow,
-            place,
-        })
+        self.unsettled = 0;
+        let result = self.visit(hands, root);
+        if core::mem::take(&mut self.unlinked) {
+            self.release_orphans(hands, None);
+        }
+        result?.ok_or(Trouble::Root(root.frame))
+    }
+
+    /// The guest invalidated an engine's TLB: work that waits for it or runs on it has to see the
+    /// tables as they are now. True if there is more to do, with another call.
+    pub fn invalidate<G: Gpu, H: Guests>(
+        &mut self,
+        hands: &mut Hands<'_, G, H>,
+        engine: Engine,
+    ) -> Result<bool, Trouble> {
+        let held = self.held.get(engine.index()).copied().flatten();
+        let root = held.and_then(|place| Some(self.pool.get(place)?.key.frame));
+        let result = root.map_or(Ok(false), |frame| match self.resync(hands, frame) {
+            Ok(_) => Ok(false),
+            Err(Trouble::Later) => Ok(true),
+            Err(trouble) => Err(trouble),
+        });
+        let more = result == Ok(true);
+        if let Some(invalid) = self.invalid.get_mut(engine.index()) {
+            *invalid = more;
+        }
+        if root.is_some() && !more {
+            if self.retired.is_empty() {
+                let own = TLB_INVALIDATE.get(engine.index());
+                flush(hands.gpu, own.map_or(&[], core::slice::from_ref));
+            } else {
+                self.drain(hands);
+            }
+        }
+        result
+    }
+
+    /// Whether an invalidation is not done yet.
+    pub fn invalid(&self, engine: Engine) -> bool {
+        self.invalid.get(engine.index()) == Some(&true)
     }
 
     /// Work on `engine` uses this root from now on.
@@ -192,15 +280,15 @@ impl PpgttSpace {
         Some(page.at(address.offset()))
     }
 
-    /// The guest gave this PML4 up. Idempotent; its tables go when nothing uses them.
+    /// The guest gave this PML4 up. Idempotent; its tables go when nothing uses them, their
+    /// protection at once.
     pub fn forget<G: Gpu, H: Guests>(&mut self, hands: &mut Hands<'_, G, H>, frame: GuestFrame) {
-        let key = table::Key {
-            frame,
-            shape: Shape::Directory(4),
+        let Some(place) = self.pool.find(Key::root(frame)) else {
+            return;
         };
-        if let Some(place) = self.pool.find(key)
-            && !self.held.contains(&Some(place))
-        {
+        if self.held.contains(&Some(place)) {
+            self.release_orphans(hands, Some(place));
+        } else {
             // No walk is under way.
             self.stamp = self.stamp.wrapping_add(1);
             self.sweep(hands, Some(place));
@@ -217,7 +305,7 @@ impl PpgttSpace {
         if self.retired.is_empty() {
             return;
         }
-        flush(hands.gpu);
+        flush(hands.gpu, &TLB_INVALIDATE);
         for (frame, page) in self.retired.drain(..) {
             hands.guests.unpin(hands.domain, frame, page);
         }
@@ -230,11 +318,22 @@ impl PpgttSpace {
         self.drain(hands);
         self.pool.mark(|_, _| false);
         self.collect(hands);
+        self.pool.give_back(hands.guests);
     }
 
     /// Shadow tables now, for status and leak checks.
     pub fn tables(&self) -> usize {
         self.pool.len()
+    }
+
+    /// How many of them are write-protected.
+    pub fn guarded(&self) -> usize {
+        self.pool.iter().filter(|(_, table)| table.guarded).count()
+    }
+
+    /// Resynchronisations so far.
+    pub fn resyncs(&self) -> u64 {
+        self.resyncs
     }
 
     /// Gives back what only `victim`, or nothing, leads to. True if that was anything.
@@ -245,7 +344,7 @@ impl PpgttSpace {
     ) -> bool {
         let (held, stamp) = (self.held, self.stamp);
         self.pool.mark(|place, table| {
-            let root = table.key.shape == Shape::Directory(4);
+            let root = table.key.is_root();
             // What the walk under way has come by is not linked to its parent yet.
             let wanted = root && victim != Some(place) || table.visited == stamp;
             wanted && victim != Some(place) || held.contains(&Some(place))
@@ -254,31 +353,31 @@ impl PpgttSpace {
     }
 
     fn collect<G: Gpu, H: Guests>(&mut self, hands: &mut Hands<'_, G, H>) -> bool {
-        if self.pool.unmarked().is_none() {
+        if self.pool.unmarked(|_| true).is_none() {
             return false;
         }
-        flush(hands.gpu);
-        while let Some(table) = self
-            .pool
-            .unmarked()
-            .and_then(|place| self.pool.remove(place))
-        {
+        flush(hands.gpu, &TLB_INVALIDATE);
+        while let Some(place) = self.pool.unmarked(|_| true) {
             let mut ours = [Raw::default(); ENTRIES];
+            let Some((table, shadow)) = self.pool.remove(place).zip(self.pool.shadow(place)) else {
+                break;
+            };
             if table.pinned != [0; ENTRIES / 64] {
-                copy(hands.guests, table.shadow, &mut ours);
+                copy(hands.guests, shadow, &mut ours);
             }
             for (index, ours) in ours.into_iter().enumerate() {
                 if table.holds_pin(index) {
-                    let frame = GuestFrame(table.entry(index).frame());
+                    let frame = GuestFrame(self.pool.entry(place, index).frame());
                     let page = DmaPage(table::value(ours).frame());
                     hands.guests.unpin(hands.domain, frame, page);
                 }
             }
+            if table.guarded {
+                self.unguard_removed(hands, table.key.frame);
+            }
             if let Some(page) = table.guest {
                 hands.guests.unpin(hands.domain, table.key.frame, page);
             }
-            hands.guests.free(table.shadow);
-            self.pool.recycle(table);
         }
         self.pool.reindex();
         true
@@ -290,9 +389,7 @@ impl PpgttSpace {
             return true;
         }
         let idle = self.pool.iter().filter(|(place, table)| {
-            table.key.shape == Shape::Directory(4)
-                && table.visited != self.stamp
-                && !self.held.contains(&Some(*place))
+            table.key.is_root() && table.visited != self.stamp && !self.held.contains(&Some(*place))
         });
         let age = |table: &table::Table| self.stamp.wrapping_sub(table.used);
         let oldest = idle
@@ -302,11 +399,11 @@ impl PpgttSpace {
     }
 }
 
-/// Makes all engines forget cached translations.
-fn flush<G: Gpu>(gpu: &mut G) {
-    for register in TLB_INVALIDATE {
-        gpu.write(register, 1);
-        let _ = (0..POLLS).any(|_| gpu.read(register) & 1 == 0);
+/// Makes engines forget cached translations.
+fn flush<G: Gpu>(gpu: &mut G, registers: &[u32]) {
+    for register in registers {
+        gpu.write(*register, 1);
+        let _ = (0..POLLS).any(|_| gpu.read(*register) & 1 == 0);
     }
 }
 

@@ -113,7 +113,10 @@ fn value<G: Gpu, H: Guests, C: Clock>(
         Behaviour::InterruptTree => vgpu.interrupts.tree.read(offset).unwrap_or(0),
         Behaviour::Pvinfo => pvinfo::read(vgpu, offset.wrapping_sub(layout::BASE)),
         Behaviour::Timestamp => effects::timestamp(host.clock.now(), offset),
-        Behaviour::Elsp | Behaviour::Gdrst | Behaviour::Flush => 0,
+        Behaviour::Elsp | Behaviour::Gdrst => 0,
+        Behaviour::Flush => effects::invalidated(offset)
+            .is_some_and(|engine| vgpu.ppgtts.invalid(engine))
+            .into(),
         Behaviour::Fence if !fences::owned(vgpu, offset) => 0,
         _ => vgpu.registers.get(slot),
     }
@@ -165,7 +168,12 @@ fn store<G: Gpu, H: Guests, C: Clock>(
         Behaviour::Gdrst => effects::reset(host, vgpu, written),
         Behaviour::InterruptTree => interrupts::write(host, vgpu, offset, written),
         Behaviour::NonPrivileged => effects::grant(host, vgpu, offset, slot, written),
-        Behaviour::Flush => gtt::synchronise(host, vgpu),
+        Behaviour::Flush => {
+            gtt::synchronise(host, vgpu);
+            if let Some(engine) = effects::invalidated(offset).filter(|_| written & 1 != 0) {
+                submission::invalidate(host, vgpu, engine);
+            }
+        }
         Behaviour::Fence => fences::write(host, vgpu, offset, slot, written),
         Behaviour::Mailbox => mailbox::write(&mut vgpu.registers, offset, slot, written),
         Behaviour::PowerWell => {

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is Xen's: a simulated implementation serves host tests and loopback guests.
 
-use gpu::{DmaAddress, DmaFault, DmaPage, Progress};
+use gpu::{DmaAddress, DmaFault, DmaPage, PAGE_SIZE, Progress};
 
 use crate::{Access, VgpuConfig};
 
@@ -34,6 +34,9 @@ pub enum PageError {
     OutOfMemory,
     /// The hypervisor refused; its error number.
     Refused(i32),
+    /// An access of the guest is under way at this frame. Worth another try when
+    /// [`crate::Mediator::access_settled`] says that one is over.
+    Busy(GuestFrame),
 }
 
 impl core::fmt::Display for PageError {
@@ -43,6 +46,7 @@ impl core::fmt::Display for PageError {
             Self::Quota { limit } => write!(f, "pin quota of {limit} pages used up"),
             Self::OutOfMemory => write!(f, "service domain out of pages"),
             Self::Refused(errno) => write!(f, "hypervisor refused with error {errno}"),
+            Self::Busy(frame) => write!(f, "an access is under way at frame {:#x}", frame.0),
         }
     }
 }
@@ -79,6 +83,8 @@ pub enum Call {
         /// With what result.
         answer: u64,
     },
+    /// [`crate::Mediator::access_settled`].
+    Settled(DomainId),
     /// A round of service.
     Service(Progress),
 }
@@ -123,7 +129,10 @@ pub trait Guests {
         range: Option<(u64, u64)>,
     ) -> Result<(), PageError>;
 
-    /// Makes writes to a guest's page arrive as accesses, or stops that.
+    /// Makes writes to a guest's page arrive as accesses, or stops that. Reads go on without. The
+    /// writes are not carried out: that is up to [`crate::Mediator::access`]. The guest may put
+    /// another page there, which is then not protected. Writes may go on arriving for a while after
+    /// it was stopped.
     fn write_protect(
         &mut self,
         domain: DomainId,
@@ -141,6 +150,29 @@ pub trait Guests {
         count: u64,
         on: bool,
     ) -> Result<(), PageError>;
+
+    /// Changes whenever frames of the guest may have become other pages, or no pages.
+    fn generation(&self, domain: DomainId) -> u32;
+
+    /// Puts memory of the guest's own, filled with `contents`, at a trapped frame: from now on its
+    /// CPUs read and write it there, and no access arrives. Never at the frame of an access that
+    /// has not come to its end.
+    fn open_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        contents: &[u8; PAGE_SIZE as usize],
+    ) -> Result<DmaPage, PageError>;
+
+    /// Takes the memory away again, so that accesses arrive as before, and tells what was in it
+    /// when the last of the guest's CPUs could write it.
+    fn close_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        page: DmaPage,
+        contents: &mut [u8; PAGE_SIZE as usize],
+    ) -> Result<(), DmaFault>;
 
     /// Pins that `domain` holds now, for status and leak checks.
     fn pins(&self, domain: DomainId) -> u32;

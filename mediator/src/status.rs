@@ -2,7 +2,7 @@
 
 use core::fmt::{Result, Write};
 
-use gpu::Gpu;
+use gpu::{Engine, Gpu};
 
 use crate::pci::Bar;
 use crate::vgpu::Vgpu;
@@ -69,7 +69,20 @@ fn one(vgpu: &Vgpu, pins: u32, out: &mut dyn Write) -> Result {
         vgpu.gtt.mapped(),
         vgpu.gtt.deferred(),
     )?;
-    writeln!(out, "  ppgtt    {} shadow tables", vgpu.ppgtts.tables())?;
+    writeln!(
+        out,
+        "  ppgtt    {} shadow tables, {} protected, {} trapped writes, {} resyncs",
+        vgpu.ppgtts.tables(),
+        vgpu.ppgtts.guarded(),
+        counters.table_writes,
+        vgpu.ppgtts.resyncs(),
+    )?;
+    let (open, limit) = vgpu.gtt.open();
+    writeln!(
+        out,
+        "  bulk     {open} of {limit} pages open, {} were, {} entries",
+        counters.opened, counters.bulk,
+    )?;
     writeln!(
         out,
         "  accesses {} config, {} + {} registers, {} GTT, {} aperture",
@@ -98,6 +111,13 @@ fn one(vgpu: &Vgpu, pins: u32, out: &mut dyn Write) -> Result {
         "  offences {} violations, {} unpinnable, {} outside, {} lines left out",
         counters.violations, counters.unpinnable, counters.outside, counters.silenced,
     )?;
+    for engine in Engine::ALL {
+        let contract = vgpu.contract(engine);
+        if contract.submissions != 0 {
+            // A line of its own for whoever looks for it: nothing may be lost or surplus.
+            writeln!(out, "contract: {} {engine}0 {contract}", vgpu.domain)?;
+        }
+    }
     // Always the same words at the start of a line: scenarios look for `untracked: dN 0`.
     write!(out, "untracked: {} {}", vgpu.domain, counters.untracked)?;
     for offset in counters.first_untracked() {

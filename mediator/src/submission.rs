@@ -20,10 +20,10 @@ use gpu::spec::engine::{EIR, RING_HEAD};
 use gpu::spec::pvinfo::g2v;
 use gpu::{DmaPage, Engine, Gpu, GttIndex, PAGE_SIZE};
 
-use crate::execlist::list::{Events, Submitted};
-use crate::execlist::{State, VirtualEngine};
+use crate::execlist::list::{Events, Input, Outcome};
+use crate::execlist::{Change, State};
 use crate::host::Host;
-use crate::ppgtt::Hands;
+use crate::ppgtt::{Hands, tables_for};
 use crate::shadow::{self, Slot};
 use crate::vgpu::Vgpu;
 use crate::{Clock, DomainId, GuestFrame, Guests, PageError};
@@ -48,7 +48,9 @@ pub fn attach<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &mut Vgpu,
 ) -> Result<(), PageError> {
-    vgpu.ppgtts.attach()?;
+    let graphics = vgpu.config.low_mib.saturating_add(vgpu.config.high_mib);
+    vgpu.ppgtts
+        .attach(&mut host.guests, vgpu.domain, tables_for(graphics))?;
     let region = host.own_region();
     let place = host.engines.take_place(vgpu.domain, &region);
     let mut first = place.ok_or(PageError::OutOfMemory)?;
@@ -73,15 +75,23 @@ pub fn elsp_written<G: Gpu, H: Guests, C: Clock>(
     };
     vgpu.counters.submissions += 1;
     let mut events = Events::new();
-    match vgpu.engine(engine).list.submit(pair, &mut events) {
-        Submitted::Started => {
+    let virtual_engine = vgpu.engine(engine);
+    let outcome = virtual_engine.list.step(Input::Submit(pair), &mut events);
+    match outcome {
+        Outcome::Started | Outcome::LiteRestored | Outcome::Waiting => {
+            virtual_engine.contract.submissions += 1;
+        }
+        Outcome::Idle | Outcome::Empty | Outcome::Full => {}
+    }
+    match outcome {
+        Outcome::Started => {
+            virtual_engine.change(Change::Started);
             events::deliver(host, vgpu, engine, &events);
-            vgpu.engine(engine).state = State::Preparing;
             advance(host, vgpu, engine);
             start_next(host, core::slice::from_mut(vgpu), engine);
         }
-        Submitted::LiteRestored => {
-            let hung = vgpu.engine(engine).state == State::Hung;
+        Outcome::LiteRestored => {
+            let hung = virtual_engine.state() == State::Hung;
             let tail = shadow::reread_tail(host, vgpu, engine, pair[0]);
             events::deliver(host, vgpu, engine, &events);
             if let (Err(refusal), false) = (tail, hung) {
@@ -89,12 +99,12 @@ pub fn elsp_written<G: Gpu, H: Guests, C: Clock>(
                 refuse(host, vgpu, engine, pair[0], refusal);
             }
         }
-        Submitted::Waiting => {}
-        Submitted::Empty => {
+        Outcome::Waiting | Outcome::Idle => {}
+        Outcome::Empty => {
             let now = host.clock.now();
             vgpu.violation(now, format_args!("{engine}: ELSP without element 0"));
         }
-        Submitted::Full => {
+        Outcome::Full => {
             let now = host.clock.now();
             vgpu.violation(
                 now,
@@ -111,10 +121,7 @@ pub fn reset_engine<G: Gpu, H: Guests, C: Clock>(
     engine: Engine,
 ) {
     stop(host, vgpu, engine);
-    let virtual_engine = vgpu.engine(engine);
-    let slot = virtual_engine.slot.take();
-    *virtual_engine = VirtualEngine::new();
-    virtual_engine.slot = slot;
+    vgpu.engine(engine).reset();
     vgpu.registers.set_at(engine.base() + EIR, 0);
 }
 
@@ -127,7 +134,7 @@ pub fn read_ring_register<G: Gpu, H: Guests, C: Clock>(
     offset: u32,
 ) -> u32 {
     // Our ring starts at 0 with the first byte of the guest's piece.
-    let executed = match vgpu.engine(engine).state {
+    let executed = match vgpu.engine(engine).state() {
         State::Running => {
             let head = host.gpu.read(engine.base() + RING_HEAD) & HEAD_OFFSET;
             head.min(vgpu.engine(engine).work.map_or(0, |work| work.chunk))
@@ -160,6 +167,53 @@ pub fn notify<G: Gpu, H: Guests, C: Clock>(
         let mut hands = hands(&mut host.gpu, &mut host.guests, vgpu.domain, vgpu.scratch);
         vgpu.ppgtts.forget(&mut hands, GuestFrame(root / PAGE_SIZE));
     }
+}
+
+/// A guest's CPU wrote to RAM of its own that a page table lies in, or lay in a moment ago; false
+/// if there is no RAM. `bytes` do not cross a page.
+pub fn table_written<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    address: u64,
+    bytes: &[u8],
+) -> bool {
+    let mut hands = hands(&mut host.gpu, &mut host.guests, vgpu.domain, vgpu.scratch);
+    let written = vgpu.ppgtts.write(&mut hands, address, bytes);
+    if written {
+        vgpu.counters.table_writes += 1;
+        if vgpu.counters.table_writes == 1 {
+            let now = host.clock.now();
+            let text = format_args!("ppgtt: first trapped write to a page table");
+            vgpu.report(now, log::Level::Info, text);
+        }
+    }
+    written
+}
+
+/// The guest invalidated the TLB of an engine, or a round of service goes on with that. True if
+/// there is more to do: until then the register reads 1.
+pub fn invalidate<G: Gpu, H: Guests, C: Clock>(
+    host: &mut Host<G, H, C>,
+    vgpu: &mut Vgpu,
+    engine: Engine,
+) -> bool {
+    let mut hands = hands(&mut host.gpu, &mut host.guests, vgpu.domain, vgpu.scratch);
+    vgpu.ppgtts
+        .invalidate(&mut hands, engine)
+        .unwrap_or_else(|trouble| {
+            let now = host.clock.now();
+            vgpu.warn(now, format_args!("{engine} TLB invalidation: {trouble}"));
+            false
+        })
+}
+
+/// Goes on with TLB invalidations; true if there is more to do.
+pub fn background<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>, vgpu: &mut Vgpu) -> bool {
+    let mut more = false;
+    for engine in Engine::ALL {
+        more |= vgpu.ppgtts.invalid(engine) && invalidate(host, vgpu, engine);
+    }
+    more
 }
 
 /// Gives everything back, with the engines stopped first where this vGPU's work runs.

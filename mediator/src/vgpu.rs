@@ -14,6 +14,7 @@ use gpu::spec::registers::SLOTS;
 use gpu::{DmaPage, Engine, Gpu, GttIndex};
 
 use crate::execlist::VirtualEngine;
+use crate::execlist::contract::Contract;
 use crate::gtt::VirtualGtt;
 use crate::interrupts::Interrupts;
 use crate::partition::Slice;
@@ -95,6 +96,13 @@ impl Vgpu {
 
     /// Gives everything back, at any moment. The vGPU must not be used afterwards.
     pub(crate) fn release<G: Gpu, H: Guests, C: Clock>(&mut self, host: &mut Host<G, H, C>) {
+        gtt::discard(host, self);
+        for engine in Engine::ALL {
+            let contract = self.contract(engine);
+            if contract.submissions != 0 {
+                log::info!("contract: {} {engine}0 {contract}", self.domain);
+            }
+        }
         // No window leads here any more, so nothing new can start; then nothing of it runs; then
         // the GPU reaches none of its pages; only then may they go.
         if let Err(error) = self.pci.close(self.domain, &self.slice, host) {
@@ -109,14 +117,15 @@ impl Vgpu {
         host.partition.release(&self.slice);
     }
 
-    /// What can wait: pins to give back, messages over their rate. Bounded; true if some is left.
+    /// What can wait: pins to give back, messages over their rate, page tables to follow. Bounded; true if some is left.
     pub(crate) fn background<G: Gpu, H: Guests, C: Clock>(
         &mut self,
         host: &mut Host<G, H, C>,
     ) -> bool {
         let pins = gtt::background(host, self);
         let message = interrupts::background(host, self);
-        pins || message
+        let tables = submission::background(host, self);
+        pins || message || tables
     }
 
     /// Whose it is.
@@ -132,6 +141,16 @@ impl Vgpu {
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What one of its engines was asked to do, and what its driver was told.
+    pub fn contract(&self, engine: Engine) -> Contract {
+        // PANIC: Engine::index is below Engine::COUNT, the array's length.
+        let engine = &self.engines[engine.index()];
+        Contract {
+            waiting: engine.list.owes(),
+            ..engine.contract
+        }
     }
 
     /// First entry and number of entries of its low and of its high GM.

@@ -1,7 +1,8 @@
-# The test bed itself: xl, the image as a PVH domain, an HVM Linux guest up to userland; no gpuctl.
+# The test bed itself: xl, the image as a PVH domain, an HVM guest with either Linux up to userland.
 # stages: none
-# timeout: 180
-# checks: 7
+# needs: kernel-6.1
+# timeout: 300
+# checks: 11
 
 check xl-list xl list
 if [ "$FLASK" = yes ]; then
@@ -19,11 +20,12 @@ CFG
 check pvh-created xl create /tmp/image.cfg && stamp "PVH domain created"
 check pvh-speaks wait_line image 'gpu-service-domain' 30
 
-cat > /tmp/guest.cfg <<'CFG'
-name = "guest"
+for suffix in "" -6.1; do
+    cat > /tmp/guest.cfg << CFG
+name = "guest$suffix"
 type = "hvm"
-kernel = "/payload/guest-kernel"
-ramdisk = "/payload/guest-initrd"
+kernel = "/payload/guest-kernel$suffix"
+ramdisk = "/payload/guest-initrd$suffix"
 extra = "console=hvc0 quiet nokaslr mitigations=off tsc=reliable pci=noearly"
 memory = 384
 vcpus = 1
@@ -33,7 +35,9 @@ nographic = 1
 xen_platform_pci = 0
 device_model_args = ["-device", "xen-platform,addr=3"]
 CFG
-check hvm-created-paused xl create -p /tmp/guest.cfg && stamp "HVM guest created paused"
-check hvm-unpaused xl unpause guest && stamp "HVM guest unpaused"
-check hvm-userland wait_line guest '^GUEST userland' 120 && stamp "HVM guest in userland"
-check hvm-ended wait_gone guest 20
+    check "hvm-created-paused$suffix" xl create -p /tmp/guest.cfg
+    check "hvm-unpaused$suffix" xl unpause "guest$suffix" && stamp "HVM guest$suffix unpaused"
+    check "hvm-userland$suffix" wait_line "guest$suffix" '^GUEST userland' 120 &&
+        stamp "HVM guest$suffix in userland"
+    check "hvm-ended$suffix" wait_gone "guest$suffix" 20
+done

@@ -12,37 +12,48 @@ use crate::TraceError;
 pub const LONGEST: usize = 96;
 
 /// A record as bytes.
-pub type Bytes = ArrayVec<u8, LONGEST>;
+#[derive(Debug, Clone, Default)]
+pub struct Bytes(ArrayVec<u8, LONGEST>);
 
-/// Appends a varint.
-pub fn put(out: &mut Bytes, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
+impl core::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
     }
-    out.push(number as u8);
 }
 
-/// Appends how far `to` is from `from`, short both ways.
-pub fn put_distance(out: &mut Bytes, from: u64, to: u64) {
-    let distance = to.wrapping_sub(from) as i64;
-    put(out, ((distance << 1) ^ (distance >> 63)) as u64);
-}
+impl Bytes {
+    /// Appends a byte. No record is longer than [`LONGEST`].
+    #[inline(never)]
+    pub fn push(&mut self, byte: u8) {
+        let fits = self.0.try_push(byte).is_ok();
+        debug_assert!(fits, "a record of more than {LONGEST} bytes");
+    }
 
-/// Appends a value.
-pub fn put_value(out: &mut Bytes, value: u64) {
-    let bytes = value.to_le_bytes();
-    let place = out.len();
-    out.push(0);
-    let mut mask = 0;
-    for (bit, byte) in bytes.into_iter().enumerate() {
-        if byte != 0 {
-            mask |= 1 << bit;
-            out.push(byte);
+    /// Appends a varint.
+    pub fn put(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.push(number as u8 | 0x80);
+            number >>= 7;
         }
+        self.push(number as u8);
     }
-    if let Some(first) = out.get_mut(place) {
-        *first = mask;
+
+    /// Appends how far `to` is from `from`, short both ways.
+    pub fn put_distance(&mut self, from: u64, to: u64) {
+        let distance = to.wrapping_sub(from) as i64;
+        self.put(((distance << 1) ^ (distance >> 63)) as u64);
+    }
+
+    /// Appends a value.
+    pub fn put_value(&mut self, value: u64) {
+        let bytes = value.to_le_bytes();
+        let bit = |(bit, byte): (usize, &u8)| u8::from(*byte != 0) << bit;
+        self.push(bytes.iter().enumerate().map(bit).sum());
+        for byte in bytes.into_iter().filter(|byte| *byte != 0) {
+            self.push(byte);
+        }
     }
 }
 

@@ -40,8 +40,8 @@ impl Recorder {
             None => writeln!(line, "{BEGIN}{label} {length}"),
             Some(at) if at < length => {
                 let begun = write!(line, "{MARK}{at} ");
-                encode(bytes().skip(at).take(PER_LINE), &mut line);
-                begun.and(line.write_char('\n'))
+                let told = encode(bytes().skip(at).take(PER_LINE), &mut line);
+                begun.and(told).and(line.write_char('\n'))
             }
             Some(at) if at < length + PER_LINE => {
                 writeln!(line, "{END}{label} {length} {:016x}", hash(bytes()))
@@ -61,24 +61,25 @@ fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
 }
 
 /// Base64 without padding.
-fn encode(bytes: impl Iterator<Item = u8>, line: &mut Line) {
+fn encode(bytes: impl Iterator<Item = u8>, line: &mut Line) -> core::fmt::Result {
     let digit = |bits: u32| {
         DIGITS
             .get(bits as usize & 63)
             .copied()
             .map_or('=', char::from)
     };
-    let (mut bits, mut count) = (0u32, 0);
+    let (mut bits, mut count, mut written) = (0u32, 0, Ok(()));
     for byte in bytes {
         (bits, count) = (bits << 8 | u32::from(byte), count + 8);
         while count >= 6 {
             count -= 6;
-            line.push(digit(bits >> count));
+            written = written.and(line.write_char(digit(bits >> count)));
         }
     }
     if count > 0 {
-        line.push(digit(bits << (6 - count)));
+        written = written.and(line.write_char(digit(bits << (6 - count))));
     }
+    written
 }
 
 fn decode(text: &str, out: &mut Vec<u8>) -> Option<()> {
@@ -227,7 +228,7 @@ mod tests {
         #[test]
         fn any_bytes_survive_base64(bytes in prop::collection::vec(any::<u8>(), 0..=PER_LINE)) {
             let (mut line, mut back) = (Line::new(), Vec::new());
-            encode(bytes.iter().copied(), &mut line);
+            prop_assert!(encode(bytes.iter().copied(), &mut line).is_ok());
             prop_assert_eq!(decode(&line, &mut back), Some(()));
             prop_assert_eq!(back, bytes);
         }

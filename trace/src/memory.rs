@@ -19,6 +19,9 @@ pub const SIZE: usize = PAGE_SIZE as usize;
 /// Fewest equal steps that are told as one.
 const SHORTEST_FILL: usize = 3;
 
+/// Copies a page out; false if that cannot be done. Not generic: this is in the image only once.
+pub type Look<'a> = dyn FnMut(&mut [u8; SIZE]) -> bool + 'a;
+
 /// No room for another page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
@@ -40,6 +43,8 @@ struct Place {
     domain: DomainId,
     /// Where its copy is, if there is one.
     copy: Option<u32>,
+    /// Whether it is still the guest's.
+    held: bool,
 }
 
 const FREE: Place = Place {
@@ -47,6 +52,7 @@ const FREE: Place = Place {
     frame: 0,
     domain: DomainId(0),
     copy: None,
+    held: false,
 };
 
 /// One frame of a guest in the replay.
@@ -100,7 +106,7 @@ impl Memory {
         let place = self.find(page.0);
         let room = self.used * 4 < self.places.len() * 3;
         if let Some(place) = self.places.get_mut(place)
-            && (place.page, place.frame, place.domain) != (page.0, frame, domain)
+            && (place.page, place.frame, place.domain, place.held) != (page.0, frame, domain, true)
         {
             if place.page == 0 {
                 if !room {
@@ -113,9 +119,28 @@ impl Memory {
                 frame,
                 domain,
                 copy: None,
+                held: true,
             };
         }
         Ok(())
+    }
+
+    /// `page` is the guest's no more, and may become anything else.
+    pub fn gone(&mut self, page: DmaPage) {
+        let place = self.find(page.0);
+        if let Some(place) = self.places.get_mut(place) {
+            place.held = false;
+        }
+    }
+
+    /// Whether a copy was brought up to date in this call.
+    pub fn is_current(&self, page: DmaPage, call: u64) -> bool {
+        let place = self.places.get(self.find(page.0));
+        let number = place
+            .filter(|place| place.held)
+            .and_then(|place| place.copy);
+        let copy = number.and_then(|number| self.copies.get(number as usize));
+        copy.is_some_and(|copy| copy.call == call)
     }
 
     /// Before the first touch in `call` of a page that some guest's frame is: finds what the
@@ -124,11 +149,11 @@ impl Memory {
         &mut self,
         page: DmaPage,
         call: u64,
-        look: impl FnOnce(&mut [u8; SIZE]) -> bool,
-        tell: impl FnMut(DomainId, u64, Difference),
+        look: &mut Look<'_>,
+        tell: &mut dyn FnMut(DomainId, u64, Difference),
     ) -> Result<Option<usize>, Full> {
         let at = self.find(page.0);
-        let Some(place) = self.places.get(at).filter(|place| place.page != 0) else {
+        let Some(place) = self.places.get(at).filter(|place| place.held) else {
             return Ok(None);
         };
         let (domain, frame) = (place.domain, place.frame);
@@ -197,7 +222,7 @@ fn compare(
     fresh: &[u8; SIZE],
     domain: DomainId,
     frame: u64,
-    mut tell: impl FnMut(DomainId, u64, Difference),
+    tell: &mut dyn FnMut(DomainId, u64, Difference),
 ) {
     if copy == fresh {
         return;

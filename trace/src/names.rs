@@ -93,6 +93,9 @@ impl Names {
                 Ok(()) => format!("  {domain} {request:x?}: granted again"),
                 Err(error) => format!("  {domain} {request:x?}: {error}"),
             },
+            Record::Generation { domain, generation } => {
+                format!("  {domain} generation {generation}")
+            }
             Record::Message {
                 domain,
                 address,
@@ -114,6 +117,7 @@ impl Names {
                 "{domain} attach {}+{} MiB, {} fences, weight {}: {accepted}",
                 config.low_mib, config.high_mib, config.fences, config.weight
             ),
+            Record::Settled(domain) => format!("{domain} access settled"),
             Record::Removed(domain) => format!("{domain} detach"),
             Record::Service { busy } => if busy { "service: busy" } else { "service" }.to_string(),
             Record::Page {

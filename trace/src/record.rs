@@ -6,7 +6,7 @@
 use arrayvec::ArrayString;
 use mediator::{Access, Display, DomainId, GuestFrame, PageError, Space, VgpuConfig, Window};
 
-use crate::code::{Bytes, Source, put, put_distance, put_value};
+use crate::code::{Bytes, Source};
 
 /// First bytes of a trace.
 const MAGIC: &[u8; 4] = b"GSDT";
@@ -59,6 +59,8 @@ pub enum Request {
     Protect(GuestFrame),
     /// A real aperture at a guest's frame.
     Place(GuestFrame),
+    /// Memory at a trapped frame.
+    Open(GuestFrame),
 }
 
 /// One thing that crossed the boundary. Those that are no calls concern the call that follows.
@@ -91,6 +93,13 @@ pub enum Record {
         /// With what result.
         result: Result<(), PageError>,
     },
+    /// [`Guests::generation`](mediator::Guests::generation) is this from now on; 0 before.
+    Generation {
+        /// Whose.
+        domain: DomainId,
+        /// Its number.
+        generation: u32,
+    },
     /// A message-signalled interrupt was sent.
     Message {
         /// To whom.
@@ -120,6 +129,8 @@ pub enum Record {
     },
     /// Call: a vGPU was taken away.
     Removed(DomainId),
+    /// Call: an access is over.
+    Settled(DomainId),
     /// Call: accesses.
     Access {
         /// Whose.
@@ -186,6 +197,8 @@ const REMOVED: u8 = 9;
 const IDLE: u8 = 10;
 const BUSY: u8 = 11;
 const PAGE: u8 = 12;
+const GENERATION: u8 = 13;
+const SETTLED: u8 = 14;
 /// Accesses have this bit, and the ones below say which kind.
 const ACCESS: u8 = 0x40;
 const MEMORY_SPACE: u8 = 1;
@@ -217,25 +230,25 @@ pub struct Encoder(State);
 impl Encoder {
     /// The bytes that a trace with this header begins with.
     pub fn header(header: &Header) -> Bytes {
-        let mut out = Bytes::new();
-        out.extend(MAGIC.iter().copied());
+        let mut out = Bytes::default();
+        MAGIC.iter().for_each(|byte| out.push(*byte));
         out.push(VERSION);
-        put(&mut out, header.gtt_mib.into());
-        put(&mut out, header.start);
-        put(&mut out, header.label.len() as u64);
-        out.extend(header.label.bytes());
+        out.put(header.gtt_mib.into());
+        out.put(header.start);
+        out.put(header.label.len() as u64);
+        header.label.bytes().for_each(|byte| out.push(byte));
         out
     }
 
     /// The bytes of the next record.
     pub fn record(&mut self, record: &Record) -> Bytes {
-        let mut out = Bytes::new();
+        let mut out = Bytes::default();
         let state = &mut self.0;
         match *record {
             Record::Time(now) => {
                 let tick = now / TICK;
                 out.push(TIME);
-                put_distance(&mut out, state.tick, tick);
+                out.put_distance(state.tick, tick);
                 state.tick = tick;
             }
             Record::Memory {
@@ -249,14 +262,14 @@ impl Encoder {
                 state.switch(&mut out, domain);
                 if (count, frame, first) == (1, state.frame, state.qword) {
                     out.push(NEXT);
-                    put_value(&mut out, value);
+                    out.put_value(value);
                 } else {
                     out.push(FILL);
-                    put_distance(&mut out, state.frame, frame);
-                    put(&mut out, first.into());
-                    put(&mut out, count.into());
-                    put_value(&mut out, value);
-                    put_value(&mut out, step);
+                    out.put_distance(state.frame, frame);
+                    out.put(first.into());
+                    out.put(count.into());
+                    out.put_value(value);
+                    out.put_value(step);
                 }
                 (state.frame, state.qword) = (frame, first.wrapping_add(count));
             }
@@ -273,18 +286,25 @@ impl Encoder {
                     Request::Trap(aperture) => (2, aperture.into()),
                     Request::Protect(frame) => (3, frame.0),
                     Request::Place(frame) => (4, frame.0),
+                    Request::Open(frame) => (5, frame.0),
                 };
                 out.push(kind);
-                put(&mut out, key);
+                out.put(key);
                 let (kind, value) = match result {
                     Ok(()) => (0, 0),
                     Err(PageError::Absent(frame)) => (1, frame.0),
                     Err(PageError::Quota { limit }) => (2, limit.into()),
                     Err(PageError::OutOfMemory) => (3, 0),
                     Err(PageError::Refused(errno)) => (4, errno as u32 as u64),
+                    Err(PageError::Busy(frame)) => (5, frame.0),
                 };
                 out.push(kind);
-                put(&mut out, value);
+                out.put(value);
+            }
+            Record::Generation { domain, generation } => {
+                state.switch(&mut out, domain);
+                out.push(GENERATION);
+                out.put(generation.into());
             }
             Record::Message {
                 domain,
@@ -293,8 +313,8 @@ impl Encoder {
             } => {
                 state.switch(&mut out, domain);
                 out.push(MESSAGE);
-                put_value(&mut out, address);
-                put_value(&mut out, data.into());
+                out.put_value(address);
+                out.put_value(data.into());
             }
             Record::Window {
                 domain,
@@ -305,8 +325,8 @@ impl Encoder {
                 out.push(WINDOW);
                 out.push((window == Window::Aperture).into());
                 let (first, size) = range.unwrap_or((0, 0));
-                put_value(&mut out, first);
-                put_value(&mut out, size);
+                out.put_value(first);
+                out.put_value(size);
             }
             Record::Added {
                 domain,
@@ -320,14 +340,19 @@ impl Encoder {
                     config.high_mib,
                     config.fences,
                     config.weight,
+                    config.huge_gtt.into(),
                     accepted.into(),
                 ] {
-                    put(&mut out, number.into());
+                    out.put(number.into());
                 }
             }
             Record::Removed(domain) => {
                 state.switch(&mut out, domain);
                 out.push(REMOVED);
+            }
+            Record::Settled(domain) => {
+                state.switch(&mut out, domain);
+                out.push(SETTLED);
             }
             Record::Access {
                 domain,
@@ -346,8 +371,8 @@ impl Encoder {
             } => {
                 state.switch(&mut out, domain);
                 out.push(PAGE);
-                put_distance(&mut out, state.frame, frame);
-                put_value(&mut out, hash.into());
+                out.put_distance(state.frame, frame);
+                out.put_value(hash.into());
                 state.frame = frame;
             }
             Record::End { complete } => {
@@ -365,7 +390,7 @@ impl State {
         if self.domain != domain.0 {
             self.domain = domain.0;
             out.push(DOMAIN);
-            put(out, domain.0.into());
+            out.put(domain.0.into());
         }
     }
 
@@ -397,12 +422,12 @@ impl State {
         if !plain {
             out.push(access.size);
         }
-        put_distance(out, *self.last(memory), address);
-        put_value(out, access.write.unwrap_or(answer));
+        out.put_distance(*self.last(memory), address);
+        out.put_value(access.write.unwrap_or(answer));
         if repeat.count > 1 {
-            put(out, repeat.count);
-            put_distance(out, 0, repeat.address);
-            put_value(out, repeat.value);
+            out.put(repeat.count);
+            out.put_distance(0, repeat.address);
+            out.put_value(repeat.value);
         }
         let beyond = repeat.address.wrapping_mul(repeat.count - 1);
         *self.last(memory) = address.wrapping_add(beyond);
@@ -497,6 +522,7 @@ impl<'a> Reader<'a> {
                     2 => Request::Trap(key != 0),
                     3 => Request::Protect(GuestFrame(key)),
                     4 => Request::Place(GuestFrame(key)),
+                    5 => Request::Open(GuestFrame(key)),
                     _ => return Err(TraceError::Malformed(source.position())),
                 };
                 let (kind, value) = (source.byte()?, source.number()?);
@@ -508,6 +534,7 @@ impl<'a> Reader<'a> {
                     }),
                     3 => Err(PageError::OutOfMemory),
                     4 => Err(PageError::Refused(value as u32 as i32)),
+                    5 => Err(PageError::Busy(GuestFrame(value))),
                     _ => return Err(TraceError::Malformed(source.position())),
                 };
                 Record::Outcome {
@@ -516,6 +543,10 @@ impl<'a> Reader<'a> {
                     result,
                 }
             }
+            GENERATION => Record::Generation {
+                domain,
+                generation: source.small()?,
+            },
             MESSAGE => Record::Message {
                 domain,
                 address: source.value()?,
@@ -542,10 +573,12 @@ impl<'a> Reader<'a> {
                     fences: source.small()?,
                     weight: source.small()?,
                     display: Display::None,
+                    huge_gtt: source.byte()? != 0,
                 },
                 accepted: source.byte()? != 0,
             },
             REMOVED => Record::Removed(domain),
+            SETTLED => Record::Settled(domain),
             IDLE | BUSY => Record::Service { busy: tag == BUSY },
             PAGE => {
                 state.frame = source.near(state.frame)?;

@@ -8,16 +8,18 @@ use alloc::vec::Vec;
 
 use arrayvec::{ArrayString, ArrayVec};
 use gpu::{DmaAddress, DmaPage, Progress};
-use mediator::{Access, Call, DomainId, PageError, Space, Window};
+use mediator::{Access, Call, DomainId, GuestFrame, PageError, Space, Window};
 
 use crate::code::{Bytes, LONGEST};
-use crate::memory::{self, Full, Memory};
+use crate::memory::{self, Full, Look, Memory};
 use crate::record::{Encoder, Header, Record, Repeat, Request, TICK};
 
 /// Least memory that is of any use, bytes.
 const LEAST: usize = 64 << 10;
 /// Requests that may be refused at the same time.
-const REFUSALS: usize = 64;
+const REFUSALS: usize = 512;
+/// Guests that come and go in one recording.
+const GUESTS: usize = 32;
 /// Fewest accesses in a row that are told as one.
 const SHORTEST_RUN: u64 = 3;
 /// Bytes kept free for the hash of each copied page.
@@ -46,7 +48,9 @@ pub struct Recorder {
     tape: Tape,
     memory: Memory,
     header: Header,
-    refused: ArrayVec<(DomainId, Request, PageError), REFUSALS>,
+    refused: Vec<(DomainId, Request, PageError)>,
+    /// What was told of each guest that has one.
+    generations: ArrayVec<(DomainId, u32), GUESTS>,
     /// Number of the present call, from 1.
     call: u64,
     /// Whether it touched anything outside.
@@ -69,6 +73,8 @@ impl Recorder {
         let mut log = Vec::new();
         log.try_reserve_exact(bytes / 4).ok()?;
         let limit = log.capacity().checked_sub(copies * HASH_BYTES + LONGEST)?;
+        let mut refused = Vec::new();
+        refused.try_reserve_exact(REFUSALS).ok()?;
         let start = now / TICK * TICK;
         Some(Self {
             tape: Tape {
@@ -84,7 +90,8 @@ impl Recorder {
                 start,
                 label: ArrayString::new(),
             },
-            refused: ArrayVec::new(),
+            refused,
+            generations: ArrayVec::new(),
             call: 0,
             touched: false,
             now: None,
@@ -128,6 +135,7 @@ impl Recorder {
                     config,
                     accepted,
                 }),
+                Call::Settled(domain) => self.tape.record(&Record::Settled(domain)),
                 Call::Removed(domain) => self.tape.record(&Record::Removed(domain)),
             }
         }
@@ -155,7 +163,7 @@ impl Recorder {
     pub fn pinned(
         &mut self,
         domain: DomainId,
-        frame: mediator::GuestFrame,
+        frame: GuestFrame,
         answer: Result<DmaPage, PageError>,
     ) {
         self.asked(domain, Request::Pin(frame), answer.map(drop));
@@ -174,7 +182,11 @@ impl Recorder {
         let before = place.map(|place| self.refused.swap_remove(place).2);
         if let Err(error) = result {
             let entry = (domain, request, error);
-            self.tape.full |= self.refused.try_push(entry).is_err();
+            if self.refused.len() < REFUSALS {
+                self.refused.push(entry);
+            } else {
+                self.tape.full = true;
+            }
         }
         if before == result.err() {
             return;
@@ -184,6 +196,64 @@ impl Recorder {
             request,
             result,
         });
+    }
+
+    /// How often a guest's frames may have become other pages.
+    pub fn generation(&mut self, domain: DomainId, generation: u32) {
+        let known = self.generations.iter_mut().find(|known| known.0 == domain);
+        match known {
+            Some(known) if known.1 == generation => return,
+            Some(known) => known.1 = generation,
+            None if generation == 0 => return,
+            None => {
+                let entry = (domain, generation);
+                self.tape.full |= self.generations.try_push(entry).is_err();
+            }
+        }
+        self.touched = true;
+        self.tape.record(&Record::Generation { domain, generation });
+    }
+
+    /// Memory of the guest's own was put at a frame, which the replay does as well.
+    pub fn opened(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        answer: Result<DmaPage, PageError>,
+        contents: &[u8; memory::SIZE],
+    ) {
+        self.asked(domain, Request::Open(frame), answer.map(drop));
+        let Ok(page) = answer else { return };
+        let mut fill = |bytes: &mut [u8; memory::SIZE]| {
+            *bytes = *contents;
+            true
+        };
+        let known = self.memory.pinned(domain, frame.0, page);
+        let copy = known.and_then(|()| {
+            self.memory
+                .touch(page, self.call, &mut fill, &mut |_, _, _| ())
+        });
+        match copy {
+            Ok(Some(copy)) => {
+                if let Some(bytes) = self.memory.bytes(copy, 0, memory::SIZE) {
+                    bytes.copy_from_slice(contents);
+                }
+            }
+            Ok(None) => {}
+            Err(Full) => self.tape.full = true,
+        }
+    }
+
+    /// It was taken away, with these contents.
+    pub fn closed(&mut self, page: DmaPage, contents: &[u8; memory::SIZE]) {
+        self.touched = true;
+        // Opened in the same call, and written since: the replay has no moment for that.
+        self.tape.full |= self.memory.is_current(page, self.call);
+        self.guest_page(page, &mut |bytes| {
+            *bytes = *contents;
+            true
+        });
+        self.memory.gone(page);
     }
 
     /// A message was sent.
@@ -214,12 +284,7 @@ impl Recorder {
 
     /// `data` was read; if it is guest memory it becomes what the replay will read. `look` copies
     /// the page out.
-    pub fn read(
-        &mut self,
-        address: DmaAddress,
-        data: &mut [u8],
-        look: impl FnOnce(&mut [u8; memory::SIZE]) -> bool,
-    ) {
+    pub fn read(&mut self, address: DmaAddress, data: &mut [u8], look: &mut Look<'_>) {
         if let Some(copy) = self.guest_page(address.page(), look)
             && let Some(bytes) = self.memory.bytes(copy, address.offset(), data.len())
         {
@@ -228,18 +293,14 @@ impl Recorder {
     }
 
     /// Something will be written there.
-    pub fn before_write(
-        &mut self,
-        page: DmaPage,
-        look: impl FnOnce(&mut [u8; memory::SIZE]) -> bool,
-    ) {
+    pub fn before_write(&mut self, page: DmaPage, look: &mut Look<'_>) {
         self.touched = true;
         self.guest_page(page, look);
     }
 
     /// It was written.
     pub fn written(&mut self, address: DmaAddress, data: &[u8]) {
-        if let Some(copy) = self.guest_page(address.page(), |_| false)
+        if let Some(copy) = self.guest_page(address.page(), &mut |_| false)
             && let Some(bytes) = self.memory.bytes(copy, address.offset(), data.len())
         {
             bytes.copy_from_slice(data);
@@ -247,15 +308,11 @@ impl Recorder {
     }
 
     /// The copy of a page of a guest, brought up to date at the first touch in each call.
-    fn guest_page(
-        &mut self,
-        page: DmaPage,
-        look: impl FnOnce(&mut [u8; memory::SIZE]) -> bool,
-    ) -> Option<usize> {
+    fn guest_page(&mut self, page: DmaPage, look: &mut Look<'_>) -> Option<usize> {
         let Self {
             tape, memory, call, ..
         } = self;
-        let copy = memory.touch(page, *call, look, |domain, frame, difference| {
+        let copy = memory.touch(page, *call, look, &mut |domain, frame, difference| {
             tape.record(&Record::Memory {
                 domain,
                 frame,
@@ -279,9 +336,12 @@ impl Recorder {
         // It becomes a file's name.
         let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let characters = label.chars().filter(plain);
-        characters
-            .take(self.header.label.capacity())
-            .for_each(|character| self.header.label.push(character));
+        for character in characters {
+            // What is longer is cut.
+            if self.header.label.try_push(character).is_err() {
+                break;
+            }
+        }
         if core::mem::replace(&mut self.ended, true) {
             return;
         }

@@ -51,9 +51,17 @@ impl Tape {
 
     /// The recorder, inside a call that is recorded.
     #[inline]
-    fn tell(&self, act: impl FnOnce(&mut Recorder)) {
+    fn tell(&self, mut act: impl FnMut(&mut Recorder)) {
         if self.0.inside.get() {
-            self.with(act);
+            self.told(&mut act);
+        }
+    }
+
+    /// Not generic: this is in the image only once.
+    #[cold]
+    fn told(&self, act: &mut dyn FnMut(&mut Recorder)) {
+        if let Some(recorder) = self.0.recorder.borrow_mut().as_mut() {
+            act(recorder);
         }
     }
 
@@ -98,7 +106,7 @@ impl<C: Clock> Clock for Taped<C> {
         let mut now = self.inner.now();
         // Also before the first call: what the mediator starts with.
         if self.tape.0.running.get() {
-            self.tape.with(|recorder| now = recorder.clock(now));
+            self.tape.told(&mut |recorder| now = recorder.clock(now));
         }
         now
     }
@@ -110,8 +118,8 @@ impl<D: Dma> Dma for Taped<D> {
         self.inner.read(address, data)?;
         self.tape.tell(|recorder| {
             recorder.touch();
-            let look = |page: &mut [u8; 4096]| self.inner.read(start(address), page).is_ok();
-            recorder.read(address, data, look);
+            let mut look = |page: &mut [u8; 4096]| self.inner.read(start(address), page).is_ok();
+            recorder.read(address, data, &mut look);
         });
         Ok(())
     }
@@ -119,8 +127,8 @@ impl<D: Dma> Dma for Taped<D> {
     fn write(&mut self, address: DmaAddress, data: &[u8]) -> Result<(), DmaFault> {
         let Self { inner, tape } = self;
         tape.tell(|recorder| {
-            let look = |page: &mut [u8; 4096]| inner.read(start(address), page).is_ok();
-            recorder.before_write(address.page(), look);
+            let mut look = |page: &mut [u8; 4096]| inner.read(start(address), page).is_ok();
+            recorder.before_write(address.page(), &mut look);
         });
         inner.write(address, data)?;
         tape.tell(|recorder| recorder.written(address, data));
@@ -173,8 +181,8 @@ impl<H: Guests> Guests for Taped<H> {
     fn read(&self, address: DmaAddress, data: &mut [u8]) -> Result<(), DmaFault> {
         self.inner.read(address, data)?;
         self.tape.tell(|recorder| {
-            let look = |page: &mut [u8; 4096]| self.inner.read(start(address), page).is_ok();
-            recorder.read(address, data, look);
+            let mut look = |page: &mut [u8; 4096]| self.inner.read(start(address), page).is_ok();
+            recorder.read(address, data, &mut look);
         });
         Ok(())
     }
@@ -182,8 +190,8 @@ impl<H: Guests> Guests for Taped<H> {
     fn write(&mut self, address: DmaAddress, data: &[u8]) -> Result<(), DmaFault> {
         let Self { inner, tape } = self;
         tape.tell(|recorder| {
-            let look = |page: &mut [u8; 4096]| inner.read(start(address), page).is_ok();
-            recorder.before_write(address.page(), look);
+            let mut look = |page: &mut [u8; 4096]| inner.read(start(address), page).is_ok();
+            recorder.before_write(address.page(), &mut look);
         });
         inner.write(address, data)?;
         tape.tell(|recorder| recorder.written(address, data));
@@ -232,6 +240,37 @@ impl<H: Guests> Guests for Taped<H> {
         self.tape
             .tell(|recorder| recorder.asked(domain, Request::Place(at), result));
         result
+    }
+
+    fn open_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        contents: &[u8; 4096],
+    ) -> Result<DmaPage, PageError> {
+        let answer = self.inner.open_page(domain, frame, contents);
+        self.tape
+            .tell(|recorder| recorder.opened(domain, frame, answer, contents));
+        answer
+    }
+
+    fn close_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        page: DmaPage,
+        contents: &mut [u8; 4096],
+    ) -> Result<(), DmaFault> {
+        self.inner.close_page(domain, frame, page, contents)?;
+        self.tape.tell(|recorder| recorder.closed(page, contents));
+        Ok(())
+    }
+
+    fn generation(&self, domain: DomainId) -> u32 {
+        let generation = self.inner.generation(domain);
+        self.tape
+            .tell(|recorder| recorder.generation(domain, generation));
+        generation
     }
 
     fn pins(&self, domain: DomainId) -> u32 {

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::process::Stdio;
 
 /// A program (looked up in `PATH`), or a file when it starts with a slash, and its package.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 32] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
@@ -30,6 +30,10 @@ const PACKAGES: [(&str, &str); 27] = [
     ("/usr/include/stdio.h", "libc6-dev"),
     ("ld", "binutils"),
     ("strip", "binutils"),
+    ("readelf", "binutils"),
+    ("bc", "bc"),
+    ("nice", "coreutils"),
+    ("/usr/include/libelf.h", "libelf-dev"),
     ("flex", "flex"),
     ("bison", "bison"),
     ("m4", "m4"),
@@ -40,6 +44,7 @@ const PACKAGES: [(&str, &str); 27] = [
     ("getconf", "libc-bin"),
     ("git", "git"),
     ("/usr/include/xen/xen.h", "libxen-dev"),
+    ("/usr/include/libdrm/i915_drm.h", "libdrm-dev"),
 ];
 
 /// Booting the image in QEMU.
@@ -54,6 +59,8 @@ pub const ARCHIVE: &[&str] = &[
 ];
 /// Building the Dom0 root, the kernel product, initrds and the payload.
 pub const ROOTS: &[&str] = &["mke2fs", "tar", "gzip", "xz", "depmod"];
+/// Finding the libraries of the guests' programs.
+pub const CLIENTS: &[&str] = &["readelf"];
 /// Building the hypervisor and its policy.
 pub const HYPERVISOR: &[&str] = &[
     "make",
@@ -68,6 +75,22 @@ pub const HYPERVISOR: &[&str] = &[
     "awk",
     "xz",
     "tar",
+];
+/// Building a kernel; its objtool reads ELF files.
+pub const LINUX: &[&str] = &[
+    "make",
+    "gcc",
+    "/usr/include/stdio.h",
+    "/usr/include/libelf.h",
+    "ld",
+    "flex",
+    "bison",
+    "bc",
+    "awk",
+    "xz",
+    "tar",
+    "nice",
+    "depmod",
 ];
 /// What the host tests of the workspace use.
 pub const TESTS: &[&str] = &[
@@ -182,7 +205,9 @@ mod tests {
 
     #[test]
     fn everything_that_a_stage_needs_has_a_package() {
-        for list in [QEMU, ARCHIVE, ROOTS, HYPERVISOR, TESTS, BENCH, IMAGE] {
+        for list in [
+            QEMU, ARCHIVE, ROOTS, CLIENTS, HYPERVISOR, TESTS, BENCH, IMAGE,
+        ] {
             for name in list {
                 assert!(
                     PACKAGES.iter().any(|(known, _)| known == name),

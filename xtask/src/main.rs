@@ -13,6 +13,7 @@ mod failure;
 mod host;
 mod paths;
 mod progress;
+mod selftests;
 mod setup;
 mod stages;
 mod traces;
@@ -29,12 +30,18 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  setup [--refresh]         Build everything slow, once, into the cache: Debian's Xen, Xen with
-                            FLASK, Dom0's root, kernel, policy. --refresh takes newer packages.
+  setup [--refresh] [PART...]
+                            Build everything slow, once, into the cache: Debian's Xen, Xen with
+                            FLASK, Dom0's root, kernel, policy; or only the parts named.
+                            --refresh takes newer packages.
   test [STAGE...]           Run stages of tests, all of them when none is named.
   xen [--flask] [--scenario NAME]...
                             One run of the whole chain on real Xen, shown as it goes; the
                             scenario `chain`, or `flask`, unless others are named.
+  selftests [--only GROUP]... [--filter FILTER] [--renew]
+                            i915's own live tests on a vGPU, in an hour or two, against
+                            docs/fidelity.md; --filter is the driver's st_filter, --renew writes
+                            the table anew.
   bench [--renew]           Count instructions on the mediator's hot paths, against the baseline;
                             --renew writes the baseline anew.
   boot [--release] [QEMU ARGUMENTS...]
@@ -65,6 +72,7 @@ fn main() -> ExitCode {
         "setup" => set_up(rest),
         "test" => stages::chosen(rest).map(|stages| exit_code(stages::run(&stages))),
         "xen" => xen(rest),
+        "selftests" => selftests::run(rest),
         "bench" => bench::bench(rest),
         "boot" => boot(rest),
         "trace" => traces::trace(rest).map(|()| ExitCode::SUCCESS),
@@ -93,6 +101,8 @@ fn help() -> Outcome<ExitCode> {
     for stage in stages::STAGES {
         println!("  {:25} {}", stage.name, stage.about);
     }
+    println!("\nPARTS (built when first needed)");
+    println!("  {}", Part::ALL.map(Part::name).join(" "));
     println!("\nSCENARIOS (testbed/scenarios)");
     for scenario in Scenario::all()? {
         println!(
@@ -105,12 +115,14 @@ fn help() -> Outcome<ExitCode> {
 }
 
 fn set_up(arguments: &[String]) -> Outcome<ExitCode> {
-    let refresh = match arguments {
-        [] => false,
-        [word] if word == "--refresh" => true,
-        _ => return Err(Failure::new("setup takes --refresh, nothing else")),
-    };
-    setup::ensure(&setup::ALL, refresh)?;
+    let (refresh, names): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|word| *word == "--refresh");
+    let mut parts = setup::DEFAULT.to_vec();
+    if !names.is_empty() {
+        let named: Outcome<_> = names.iter().map(|name| Part::named(name)).collect();
+        parts = named?;
+    }
+    setup::ensure(&parts, !refresh.is_empty())?;
     println!("the test bed is ready");
     Ok(ExitCode::SUCCESS)
 }
@@ -138,7 +150,7 @@ fn xen(arguments: &[String]) -> Outcome<ExitCode> {
     }
     let scenarios = Scenario::named(&names)?;
     let hypervisor = if flask { Part::Flask } else { Part::Stock };
-    let products = setup::ensure(&[hypervisor, Part::Dom0, Part::Kernel], false)?;
+    let products = chain::products(hypervisor, &scenarios)?;
     let folder = paths::fresh_output("live")?;
     let options = chain::Options { flask, live: true };
     let report = chain::run(&products, &scenarios, options, &folder)?;

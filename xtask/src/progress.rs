@@ -37,6 +37,12 @@ impl Progress {
     }
 }
 
+/// How far the step is, on its line.
+pub fn so_far(what: &str) {
+    print!("{what} … ");
+    let _ = std::io::stdout().flush();
+}
+
 impl Step {
     /// Ends the line with the time it took.
     pub fn done(mut self) {

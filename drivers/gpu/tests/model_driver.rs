@@ -1,15 +1,15 @@
 //! Random sequences of a driver's doings, judged by what i915 assumes of the hardware.
 //!
-//! The checker knows nothing of the model: it is `process_csb` of Linux
-//! `gt/intel_execlists_submission.c` in its own words. A submission is pending until an event
-//! with idle-to-active or preempted promotes it; any other event takes the first active element
-//! away. A promotion without anything pending, or a completion without anything active, is an
-//! error there (engine reset); an event that never comes is a silent stall.
+//! Pairs that no scheduler would pick, as `bare_driver` has one that does. `linux::port` is the
+//! judge; an event that never comes is found at the end.
 
+#[expect(dead_code, reason = "the judge alone, without its scheduler")]
+mod linux;
 mod model_support;
 
 use gpu::spec::context::{CONTEXT_CONTROL, RING_HEAD};
 use gpu::{DmaPage, Engine, Gpu, Owner, Progress};
+use linux::port::{Element, Event as Verdict, Port};
 use model_support::*;
 use proptest::prelude::*;
 
@@ -62,23 +62,14 @@ struct Job {
     seqno: u32,
 }
 
-/// A submitted element: which context, and the last request it covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Element {
-    number: usize,
-    seqno: u32,
-}
-
 /// The driver's side of one engine.
 struct Driver {
     bench: Bench,
     engine: Engine,
     jobs: Vec<Job>,
-    active: Vec<Element>,
-    pending: Option<Vec<Element>>,
-    /// Submissions, promotions.
-    submissions: u32,
-    promotions: u32,
+    port: Port,
+    /// Context and last request of each element that was ever submitted.
+    elements: Vec<(usize, u32)>,
 }
 
 impl Driver {
@@ -103,15 +94,12 @@ impl Driver {
             }
         });
         let jobs = jobs.collect();
-        let active = Vec::new();
         Self {
             bench,
             engine,
             jobs,
-            active,
-            pending: None,
-            submissions: 0,
-            promotions: 0,
+            port: Port::new(),
+            elements: Vec::new(),
         }
     }
 
@@ -124,8 +112,9 @@ impl Driver {
                 force,
             } => self.submit(first, second, force),
             Action::Resubmit { second } => {
-                if let Some(first) = self.active.first() {
-                    self.submit(first.number, second, false);
+                if let Some(first) = self.port.active().front() {
+                    let (number, _) = self.elements[first.request];
+                    self.submit(number, second, false);
                 }
             }
             Action::Run(quanta) => {
@@ -160,52 +149,38 @@ impl Driver {
 
     fn submit(&mut self, first: usize, second: Option<usize>, force: bool) {
         // A driver never submits over a pending one, nor a context twice.
-        if self.pending.is_some() {
+        if !self.port.pending().is_empty() {
             return;
         }
         let second = second.filter(|second| *second != first);
-        let element = |number: usize| Element {
-            number,
-            seqno: self.jobs[number].seqno,
-        };
-        let elements = std::iter::once(first).chain(second).map(element).collect();
+        let mut pair = Vec::new();
+        for number in std::iter::once(first).chain(second) {
+            pair.push(Element {
+                id: self.jobs[number].context.id(),
+                request: self.elements.len(),
+            });
+            self.elements.push((number, self.jobs[number].seqno));
+        }
         let descriptor = |number: usize| self.jobs[number].context.descriptor;
         let force = if force {
             gpu::spec::context::Descriptor::FORCE_RESTORE
         } else {
             0
         };
-        let pair = [descriptor(first) | force, second.map_or(0, descriptor)];
-        self.bench.gpu.submit(self.engine, pair);
-        self.pending = Some(elements);
-        self.submissions += 1;
+        let descriptors = [descriptor(first) | force, second.map_or(0, descriptor)];
+        self.port.submit(&pair);
+        self.bench.gpu.submit(self.engine, descriptors);
     }
 
     /// `process_csb`.
     fn look(&mut self) {
         for (status, id) in self.bench.events(self.engine) {
-            if status & 0b11 != 0 {
-                let pending = self.pending.take();
-                self.active = pending.expect("surplus event: nothing is pending");
-                self.promotions += 1;
-                continue;
+            if let Verdict::Completed(done) = self.port.event(status, id) {
+                // The breadcrumb of everything that this element covered came before the event.
+                let (number, seqno) = self.elements[done.request];
+                let breadcrumb = self.bench.peek(self.jobs[number].breadcrumb, 0);
+                assert!(breadcrumb >= seqno, "{breadcrumb} of {seqno}");
             }
-            assert!(
-                !self.active.is_empty(),
-                "surplus event {status:#x}: nothing is active"
-            );
-            let done = self.active.remove(0);
-            let job = &self.jobs[done.number];
-            assert_eq!(id, job.context.id(), "another context completed");
-            assert_ne!(status & 1 << 4, 0, "complete");
-            assert_eq!(
-                status & 1 << 3 != 0,
-                self.active.is_empty(),
-                "idle exactly at the end"
-            );
-            // The breadcrumb of everything that this element covered came before the event.
-            let breadcrumb = self.bench.peek(job.breadcrumb, 0);
-            assert!(breadcrumb >= done.seqno, "{breadcrumb} of {}", done.seqno);
         }
     }
 
@@ -214,19 +189,14 @@ impl Driver {
         // Events before the reset count.
         self.look();
         self.bench.gpu.reset_engine(self.engine).unwrap();
-        let inflight: Vec<_> = self
-            .active
-            .drain(..)
-            .chain(self.pending.take().into_iter().flatten())
-            .collect();
-        self.promotions = self.submissions;
-        for element in inflight {
-            let job = &mut self.jobs[element.number];
+        for element in self.port.forget() {
+            let (number, _) = self.elements[element.request];
+            let job = &mut self.jobs[number];
             let page = job.context.image[1];
             self.bench.poke(page, RING_HEAD, job.context.tail);
             self.bench.poke(page, CONTEXT_CONTROL, 0x1_0001);
-            for batch_state in [0x11, 0x17] {
-                self.bench.poke(page, batch_state, 0);
+            for batch_address in [0x0f, 0x15] {
+                self.bench.poke(page, batch_address, 0);
             }
             self.bench.poke(job.breadcrumb, 0, job.seqno);
         }
@@ -245,19 +215,13 @@ impl Driver {
                 break;
             }
         }
-        assert_eq!(self.pending, None, "a submission was never acknowledged");
-        assert!(
-            self.active.is_empty(),
-            "a completion was lost: {:?}",
-            self.active
-        );
-        assert_eq!(self.promotions, self.submissions);
+        self.port.settled();
         // Contexts that were preempted and not submitted again still have work; do it now.
         for number in 0..CONTEXTS {
             self.submit(number, None, false);
             self.bench.finish();
             self.look();
-            assert_eq!(self.pending, None);
+            self.port.settled();
             let job = &self.jobs[number];
             assert_eq!(
                 self.bench.peek(job.breadcrumb, 0),

@@ -17,7 +17,7 @@ mod serving;
 
 use arrayvec::ArrayVec;
 
-use crate::abi::ioreq::{MAX_SERVERS, MAX_VCPUS, STATE_INPROCESS, STATE_READY};
+use crate::abi::ioreq::{MAX_SERVERS, MAX_VCPUS, STATE_INPROCESS, STATE_NONE, STATE_READY};
 use crate::abi::memory::{RESOURCE_FRAME_BUFIOREQ, RESOURCE_FRAME_IOREQ};
 use crate::abi::{DomainId, Errno};
 use crate::device_model::{Buffering, DeviceModel, Range, ServerId};
@@ -268,6 +268,20 @@ impl<H: Hypervisor> IoreqServer<H> {
                 })
             }
         }
+    }
+
+    /// Whether Xen has taken the last answer for `vcpu`, or there was none. It may be about to
+    /// issue the access again even so: see [`Self::pass`].
+    pub fn taken(&self, vcpu: u32) -> bool {
+        self.requests()
+            .is_none_or(|page| page.state(vcpu as usize) == STATE_NONE)
+    }
+
+    /// Returns once every vCPU has left what it was doing inside of Xen, accesses whose answer
+    /// was [taken](Self::taken) among it: enabling what is enabled pauses the domain for a moment
+    /// (`common/ioreq.c:ioreq_server_set_state`) and changes nothing.
+    pub fn pass(&self) -> Result<(), XenError> {
+        self.model.set_server_state(self.id, true)
     }
 
     /// Answers the request of `vcpu`: stores `data` (ignored by Xen for writes), marks the answer

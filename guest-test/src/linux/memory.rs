@@ -5,13 +5,14 @@
 //! end. /proc/self/pagemap: bit 63 present, bits 54:0 the frame.
 #![expect(unsafe_code, reason = "locks memory and shares it with a device")]
 
+use core::arch::asm;
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::machine::{PAGE, Page, Trouble};
+use crate::machine::{PAGE, Page, Trouble, Width};
 
 const PROT_READ_WRITE: c_int = 3;
 const MAP_PRIVATE: c_int = 0x02;
@@ -114,6 +115,40 @@ impl Arena {
     pub fn write(&mut self, page: Page, dword: usize, value: u32) {
         // SAFETY: as in `read`.
         unsafe { self.at(page, dword).write_volatile(value) };
+    }
+
+    /// One store instruction, aligned or not.
+    pub fn store(&mut self, page: Page, offset: u64, width: Width, value: u64) {
+        assert!(offset + width.bytes() <= PAGE, "inside the page");
+        let at = self.at(page, 0).wrapping_byte_add(offset as usize);
+        match width {
+            // SAFETY: as in `read`; the assertion keeps the bytes inside the page.
+            Width::Byte => unsafe {
+                asm!("mov [{}], {}", in(reg) at, in(reg_byte) value as u8, options(nostack, preserves_flags));
+            },
+            // SAFETY: the same.
+            Width::Word => unsafe {
+                asm!("mov [{}], {:x}", in(reg) at, in(reg) value as u16, options(nostack, preserves_flags));
+            },
+            // SAFETY: the same.
+            Width::Dword => unsafe {
+                asm!("mov [{}], {:e}", in(reg) at, in(reg) value as u32, options(nostack, preserves_flags));
+            },
+            // SAFETY: the same.
+            Width::Qword => unsafe {
+                asm!("mov [{}], {}", in(reg) at, in(reg) value, options(nostack, preserves_flags));
+            },
+        }
+    }
+
+    /// Fills a page with one `rep stosq`.
+    pub fn fill(&mut self, page: Page, value: u64) {
+        let at = self.at(page, 0);
+        // SAFETY: as in `read`; one page's worth from its start. Rust keeps the direction flag clear.
+        unsafe {
+            asm!("rep stosq", inout("rdi") at => _, inout("rcx") PAGE / 8 => _, in("rax") value,
+                options(nostack, preserves_flags));
+        }
     }
 
     fn at(&self, page: Page, dword: usize) -> *mut u32 {

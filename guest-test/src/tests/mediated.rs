@@ -25,6 +25,7 @@ const SIZES: VgpuConfig = VgpuConfig {
     fences: 4,
     weight: 2,
     display: Display::None,
+    huge_gtt: false,
 };
 
 /// What of the guest's address space is served, by [`Window`].
@@ -39,6 +40,7 @@ struct Hypervisor {
     allocated: u32,
     windows: Windows,
     messages: Rc<Cell<u64>>,
+    protected: Rc<RefCell<BTreeSet<u64>>>,
 }
 
 impl Guests for Hypervisor {
@@ -107,8 +109,18 @@ impl Guests for Hypervisor {
         Ok(())
     }
 
-    fn write_protect(&mut self, _: DomainId, _: GuestFrame, _: bool) -> Result<(), PageError> {
+    fn write_protect(&mut self, _: DomainId, at: GuestFrame, on: bool) -> Result<(), PageError> {
+        let mut protected = self.protected.borrow_mut();
+        if on {
+            protected.insert(at.0);
+        } else {
+            protected.remove(&at.0);
+        }
         Ok(())
+    }
+
+    fn generation(&self, _: DomainId) -> u32 {
+        0
     }
 
     fn map_frames(
@@ -120,6 +132,26 @@ impl Guests for Hypervisor {
         _: bool,
     ) -> Result<(), PageError> {
         Ok(())
+    }
+
+    fn open_page(
+        &mut self,
+        _: DomainId,
+        _: GuestFrame,
+        _: &[u8; 4096],
+    ) -> Result<DmaPage, PageError> {
+        // Every access of this guest traps.
+        Err(PageError::OutOfMemory)
+    }
+
+    fn close_page(
+        &mut self,
+        _: DomainId,
+        _: GuestFrame,
+        page: DmaPage,
+        _: &mut [u8; 4096],
+    ) -> Result<(), DmaFault> {
+        Err(DmaFault(page.at(0)))
     }
 
     fn pins(&self, _: DomainId) -> u32 {
@@ -143,6 +175,7 @@ struct Mediated {
     windows: Windows,
     messages: Rc<Cell<u64>>,
     own: Rc<RefCell<BTreeSet<u64>>>,
+    protected: Rc<RefCell<BTreeSet<u64>>>,
 }
 
 impl Mediated {
@@ -150,6 +183,7 @@ impl Mediated {
         let windows = Rc::new(Cell::new([None; 2]));
         let messages = Rc::new(Cell::new(0));
         let own = Rc::new(RefCell::new(BTreeSet::new()));
+        let protected = Rc::new(RefCell::new(BTreeSet::new()));
         let hypervisor = Hypervisor {
             ram: ram.clone(),
             own: Rc::clone(&own),
@@ -157,6 +191,7 @@ impl Mediated {
             allocated: 0,
             windows: Rc::clone(&windows),
             messages: Rc::clone(&messages),
+            protected: Rc::clone(&protected),
         };
         let clock = VirtualClock::default();
         let mediator = Mediator::new(Model::new(ram, 1 << 18), hypervisor, clock.clone());
@@ -168,6 +203,7 @@ impl Mediated {
             windows,
             messages,
             own,
+            protected,
         };
         for (offset, address) in [(0x10, BARS[0]), (0x18, BARS[1])] {
             device.config(offset, Width::Dword, Some(address as u32));
@@ -217,6 +253,21 @@ impl Device for Mediated {
 
     fn physical(&mut self, address: u64) -> u32 {
         self.memory(address, Width::Dword, None) as u32
+    }
+
+    fn trapped(&mut self, address: u64, bytes: &[u8]) -> bool {
+        let trapped = self.protected.borrow().contains(&(address / 4096));
+        if trapped {
+            let mut value = [0; 8];
+            value[..bytes.len()].copy_from_slice(bytes);
+            let access = Access {
+                space: Space::Memory(address),
+                size: bytes.len() as u8,
+                write: Some(u64::from_le_bytes(value)),
+            };
+            self.mediator.access(GUEST, access);
+        }
+        trapped
     }
 
     fn adopt(&mut self, page: DmaPage) {

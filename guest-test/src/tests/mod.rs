@@ -20,6 +20,10 @@ pub trait Device {
     fn config(&mut self, offset: u64, width: Width, write: Option<u32>) -> u32;
     /// A dword read at a guest-physical address outside RAM.
     fn physical(&mut self, address: u64) -> u32;
+    /// The guest's CPU writes to its RAM; true if that was trapped, and carried out.
+    fn trapped(&mut self, _address: u64, _bytes: &[u8]) -> bool {
+        false
+    }
     /// A page became the guest's RAM.
     fn adopt(&mut self, _page: DmaPage) {}
     /// Lets the device work; messages it sent meanwhile.
@@ -104,9 +108,22 @@ impl<D: Device> Machine for Simulated<D> {
     }
 
     fn write(&mut self, page: Page, dword: usize, value: u32) {
-        self.ram
-            .write(address(page, dword), &value.to_le_bytes())
-            .expect("own page");
+        self.store_own(page, 4 * dword as u64, Width::Dword, value.into());
+    }
+
+    fn store_own(&mut self, page: Page, offset: u64, width: Width, value: u64) {
+        assert!(offset + width.bytes() <= PAGE, "inside its page");
+        let (at, bytes) = (DmaPage(page.frame).at(offset), value.to_le_bytes());
+        let bytes = &bytes[..width.bytes() as usize];
+        if !self.device.trapped(at.0, bytes) {
+            self.ram.write(at, bytes).expect("own page");
+        }
+    }
+
+    fn fill_own(&mut self, page: Page, value: u64) {
+        for offset in (0..PAGE).step_by(8) {
+            self.store_own(page, offset, Width::Qword, value);
+        }
     }
 
     fn message(&self) -> (u32, u32) {

@@ -128,6 +128,7 @@ fn add(machine: &mut Machine, domain: DomainId) -> Result<[DmaPage; PAGES], allo
         fences: 2,
         weight: 1,
         display: Display::None,
+        huge_gtt: false,
     };
     match machine.domain_added(domain, config) {
         Ok(()) => Ok(memory),

@@ -14,9 +14,9 @@ use gpu::spec::engine::{self, Engine, masked};
 use gpu::spec::gtt::PpgttEntry;
 use gpu::spec::pvinfo;
 use gpu::spec::registers::{GT_INTERRUPT_BANKS, GTT_BASE, MASTER_INTERRUPT};
-use gpu::{DmaPage, Gpu};
+use gpu::{DmaPage, Gpu, PAGE_SIZE};
 use log::info;
-use mediator::{Access, Clock, DomainId, Guests, Mediator, Space};
+use mediator::{Access, Clock, DomainId, GuestFrame, Guests, Mediator, Space};
 
 use super::memory::PAGES;
 
@@ -197,16 +197,23 @@ impl<G: Gpu, H: Guests, C: Clock> Bus<'_, G, H, C> {
         self.mediator.access(self.domain, access);
     }
 
+    /// To memory if some is there, as a CPU does; else it traps.
     fn write_gtt(&mut self, index: u32, entry: u64) {
-        let space = Space::Memory(BAR0 + u64::from(GTT_BASE) + u64::from(index) * 8);
-        self.mediator.access(
-            self.domain,
-            Access {
-                space,
-                size: 8,
-                write: Some(entry),
-            },
-        );
+        let address = BAR0 + u64::from(GTT_BASE) + u64::from(index) * 8;
+        let frame = GuestFrame(address / PAGE_SIZE);
+        let guests = &mut self.mediator.host_mut().guests;
+        if let Ok(page) = guests.pin(self.domain, frame) {
+            // A write that failed shows up as a wrong picture.
+            let _ = guests.write(page.at(address % PAGE_SIZE), &entry.to_le_bytes());
+            guests.unpin(self.domain, frame, page);
+            return;
+        }
+        let access = Access {
+            space: Space::Memory(address),
+            size: 8,
+            write: Some(entry),
+        };
+        self.mediator.access(self.domain, access);
     }
 
     /// One dword of the guest's own memory; all-ones if the frame is not there.

@@ -182,12 +182,18 @@ impl Control {
                 )));
             }
         }
+        let huge_gtt = match self.value(domain, "huge-gtt")?.as_deref() {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(_) => return Ok(Err("huge-gtt: neither 0 nor 1".into())),
+        };
         Ok(Ok(VgpuConfig {
             low_mib,
             high_mib,
             fences,
             weight,
             display: Display::None,
+            huge_gtt,
         }))
     }
 

@@ -1,12 +1,17 @@
-//! What this domain holds of one Xen guest: IOREQ server, claimed ranges, pinned pages.
+//! What this domain holds of one Xen guest: IOREQ server, claimed ranges, pinned and protected
+//! pages.
 
+use gpu::PAGE_SIZE;
 use log::warn;
 use mediator::{DomainId, GuestFrame, PageError, Window};
+use xen::abi::ioreq::MAX_VCPUS;
 use xen::device_model::{Buffering, MemoryType, Range, Sbdf};
-use xen::ioreq::IoreqError;
-use xen::{DeviceModel, HypercallPage, IoreqServer, XenError};
+use xen::ioreq::{Direction, IoreqError, Kind, Request};
+use xen::{DeviceModel, Errno, HypercallPage, IoreqServer, XenError};
 
 use super::pins::PinTable;
+use super::protect::Protection;
+use super::underway::Underway;
 
 /// Where a guest finds its GPU: 00:02.0, the only place i915 accepts.
 pub const FUNCTION: Sbdf = Sbdf::new(0, 0, 2, 0);
@@ -17,13 +22,27 @@ pub struct XenGuest {
     pub server: IoreqServer<HypercallPage>,
     /// Its pinned pages.
     pub pins: PinTable,
+    /// Where its vCPUs may have accesses under way.
+    pub underway: Underway,
+    /// How many pages of its own memory were put at trapped frames.
+    pub open: u32,
     /// What of its address space is claimed now, by [`Window`].
     claimed: [Option<(u64, u64)>; 2],
     /// Which pair of frames its server's pages sit in.
     pub pair: usize,
-    /// Whether its server owns the write-protected page type already.
-    protects: bool,
+    /// Whether its server owns the write-protected page type; unknown before it is wanted.
+    protects: Option<bool>,
+    /// Protected pages on their way back.
+    protection: Protection,
+    /// When one of them was written last.
+    written: u64,
 }
+
+/// Pages without a write for so long are changed back, nanoseconds: until then the guest is
+/// probably not done, and each write that comes meanwhile costs two more changes.
+const REST: u64 = 500_000;
+/// Pages changed back in one round.
+const BATCH: usize = 32;
 
 impl XenGuest {
     /// Creates and enables the guest's server and claims its PCI function. On error nothing is
@@ -48,18 +67,28 @@ impl XenGuest {
             return Err(error);
         }
         let pins = PinTable::new(quota);
+        let protection = Protection::new(server.vcpus());
         Ok(Self {
+            underway: Underway::new(server.vcpus()),
+            open: 0,
             server,
             pins,
             claimed: [None; 2],
             pair,
-            protects: false,
+            protects: None,
+            protection,
+            written: 0,
         })
     }
 
     /// The guest's number.
     pub fn domain(&self) -> DomainId {
         DomainId(self.server.domain().0)
+    }
+
+    /// The claimed part of the guest's address space for `window`: start and size.
+    pub fn claimed(&self, window: Window) -> Option<(u64, u64)> {
+        *self.claimed.get(window as usize)?
     }
 
     /// Makes `range` the claimed part of the guest's address space for `window`.
@@ -87,27 +116,107 @@ impl XenGuest {
         Ok(())
     }
 
-    /// Has writes to a frame arrive as requests, or stops that.
+    /// Has writes to a frame arrive as requests, or stops that, as soon as it is safe.
     pub fn write_protect(&mut self, frame: GuestFrame, on: bool) -> Result<(), PageError> {
-        let model = self.server.model();
-        if on && !self.protects {
-            model
-                .claim_write_protection(self.server.id())
-                .map_err(refused)?;
-            self.protects = true;
+        if !on {
+            self.protection.leave(frame.0);
+            return Ok(());
         }
-        let kind = if on {
-            MemoryType::IoreqServer
-        } else {
-            MemoryType::RamRw
-        };
-        model.set_memory_type(frame.0, 1, kind).map_err(refused)
+        if !self.protection.room() {
+            return Err(PageError::OutOfMemory);
+        }
+        let model = self.server.model();
+        let owns = *self.protects.get_or_insert_with(|| {
+            let claimed = model.claim_write_protection(self.server.id());
+            claimed.map_err(refused).is_ok()
+        });
+        if !owns {
+            return Err(PageError::Refused(Errno::EBUSY.0));
+        }
+        let still = self.protection.stay(frame.0);
+        match model.set_memory_type(frame.0, 1, MemoryType::IoreqServer) {
+            // Xen says that too of a page that has the type.
+            Err(error) if !(still && error.errno == Errno::EINVAL) => {
+                log::debug!("{} xen: {error}", self.domain());
+                Err(PageError::Refused(error.errno.0))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The frame of a request that can only be a write to a protected page.
+    fn protected_write(&self, request: &Request) -> Option<u64> {
+        let inside = |(first, size): &(u64, u64)| request.address.wrapping_sub(*first) < *size;
+        let memory = request.kind == Kind::Memory && request.direction == Direction::Write;
+        (memory && !self.claimed.iter().flatten().any(inside))
+            .then_some(request.address / PAGE_SIZE)
+    }
+
+    /// Before a request is served.
+    pub fn requested(&mut self, request: &Request, now: u64) {
+        let frame = self.protected_write(request);
+        self.protection.requested(request.vcpu, frame);
+        if frame.is_some() {
+            self.written = now;
+        }
+    }
+
+    /// When it was served, and before it is answered: Xen must find the page protected then.
+    pub fn served(&mut self, request: &Request) {
+        if let Some(frame) = self.protected_write(request)
+            && self.protects == Some(true)
+            && !self.protection.leaves(frame)
+        {
+            let model = self.server.model();
+            // Refused if it has the type, and if it is no RAM any more; both are as well.
+            if model
+                .set_memory_type(frame, 1, MemoryType::IoreqServer)
+                .is_ok()
+            {
+                self.protection.leave(frame);
+            }
+        }
+    }
+
+    /// Changes pages back where that is safe; bounded.
+    pub fn unprotect(&mut self, now: u64) {
+        if !self.protection.waits() || now < self.written.saturating_add(REST) {
+            return;
+        }
+        let server = &self.server;
+        let mut over = [false; MAX_VCPUS];
+        for vcpu in self.protection.in_the_way() {
+            if let Some(over) = over.get_mut(vcpu as usize) {
+                *over = server.taken(vcpu);
+            }
+        }
+        if over.contains(&true) && server.pass().is_ok() {
+            for (vcpu, _) in (0..).zip(over).filter(|(_, over)| *over) {
+                self.protection.requested(vcpu, None);
+            }
+        }
+        for _ in 0..BATCH {
+            let Some(frame) = self.protection.next() else {
+                break;
+            };
+            let model = self.server.model();
+            if let Err(error) = model.set_memory_type(frame, 1, MemoryType::RamRw) {
+                // Gone, and its type with it.
+                log::debug!("{} xen: {error}", self.domain());
+            }
+        }
+    }
+
+    /// When the next look at pages to change back is due.
+    pub fn deadline(&self, now: u64) -> Option<u64> {
+        let due = self.written.saturating_add(REST);
+        self.protection.waits().then_some(due.max(now + REST))
     }
 
     /// Lets go of the server. Pins are given back by whoever owns the window.
     pub fn close(&mut self) {
         let domain = self.domain();
-        if self.protects
+        if self.protects == Some(true)
             && let Err(error) = self
                 .server
                 .model()

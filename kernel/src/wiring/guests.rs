@@ -12,6 +12,7 @@ use xen::memory;
 use xen::{Errno, HypercallPage};
 
 use super::guest::{XenGuest, refused};
+use super::open::{self, Contents};
 use super::pages;
 use super::pins::Held;
 use crate::frames::{self, Frame};
@@ -28,7 +29,7 @@ pub struct DomainServices {
 }
 
 /// The window that guests' pages are mapped in, one slot for each.
-struct PinWindow {
+pub(super) struct PinWindow {
     xen: HypercallPage,
     window: memory::Window,
     free: Vec<u32>,
@@ -106,8 +107,13 @@ impl DomainServices {
 }
 
 impl PinWindow {
+    /// The way to Xen.
+    pub fn xen(&self) -> &HypercallPage {
+        &self.xen
+    }
+
     /// Maps one frame of a guest; its slot.
-    fn map(&mut self, domain: DomainId, frame: u64) -> Result<u32, PageError> {
+    pub fn map(&mut self, domain: DomainId, frame: u64) -> Result<u32, PageError> {
         let slot = *self.free.last().ok_or(PageError::OutOfMemory)?;
         let place = self
             .window
@@ -135,7 +141,8 @@ impl PinWindow {
         Ok(slot)
     }
 
-    fn unmap(&mut self, slot: u32) {
+    /// Unmaps a slot.
+    pub fn unmap(&mut self, slot: u32) {
         pages::set_owner(self.page(slot), Owner::Nobody);
         match memory::unmap(&self.xen, self.window, slot.into()) {
             Ok(()) => self.free.push(slot), // never more than the window has: no reallocation
@@ -144,11 +151,13 @@ impl PinWindow {
         }
     }
 
-    fn page(&self, slot: u32) -> DmaPage {
+    /// The page that a slot shows.
+    pub fn page(&self, slot: u32) -> DmaPage {
         DmaPage(self.window.first() + u64::from(slot))
     }
 
-    fn slot(&self, page: DmaPage) -> Option<u32> {
+    /// The slot that shows a page.
+    pub fn slot(&self, page: DmaPage) -> Option<u32> {
         u32::try_from(page.0.checked_sub(self.window.first())?).ok()
     }
 }
@@ -252,6 +261,13 @@ impl Guests for DomainServices {
             .and_then(|guest| guest.write_protect(frame, on))
     }
 
+    fn generation(&self, domain: DomainId) -> u32 {
+        self.guests
+            .iter()
+            .find(|guest| guest.domain() == domain)
+            .map_or(0, |guest| guest.pins.epoch())
+    }
+
     fn map_frames(
         &mut self,
         domain: DomainId,
@@ -281,6 +297,52 @@ impl Guests for DomainServices {
                     ApertureError::Nonsense { .. } => PageError::Refused(Errno::EINVAL.0),
                 }
             })
+    }
+
+    fn open_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        contents: &Contents,
+    ) -> Result<DmaPage, PageError> {
+        if let Some(domain) = self.loopback.get_mut(domain) {
+            let page = domain.open(frame).ok_or(PageError::OutOfMemory)?;
+            // It has just got its owner.
+            let _ = pages::write(page.at(0), contents);
+            return Ok(page);
+        }
+        match (
+            &mut self.window,
+            self.guests
+                .iter_mut()
+                .find(|guest| guest.domain() == domain),
+        ) {
+            (Some(window), Some(guest)) => open::open(window, guest, frame, contents),
+            _ => Err(PageError::Absent(frame)),
+        }
+    }
+
+    fn close_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        page: DmaPage,
+        contents: &mut Contents,
+    ) -> Result<(), DmaFault> {
+        if let Some(domain) = self.loopback.get_mut(domain) {
+            let read = pages::read(page.at(0), contents);
+            domain.close(frame);
+            return read;
+        }
+        match (
+            &mut self.window,
+            self.guests
+                .iter_mut()
+                .find(|guest| guest.domain() == domain),
+        ) {
+            (Some(window), Some(guest)) => open::close(window, guest, frame, page, contents),
+            _ => Err(DmaFault(page.at(0))),
+        }
     }
 
     fn pins(&self, domain: DomainId) -> u32 {

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `pages` | who owns which page, copies in and out |
 //! | `pins` | which guest frame sits in which window slot |
+//! | `protect` | when a write-protected page may be ordinary memory again |
+//! | `underway` | where a Xen guest's vCPUs may have accesses under way |
+//! | `open` | memory of a Xen guest's own at trapped frames |
 //! | `guest` | what we hold of one Xen guest |
 //! | `guests` | the mediator's hypervisor services over Xen and loopback guests |
 //! | `serve` | a trapped access from its ioreq slot to the mediator and back |
@@ -13,9 +16,12 @@
 pub mod control;
 pub mod guest;
 pub mod guests;
+mod open;
 pub mod pages;
 mod pins;
+mod protect;
 pub mod serve;
+mod underway;
 pub mod xen;
 
 use alloc::format;

@@ -81,6 +81,11 @@ impl PinTable {
         self.pins
     }
 
+    /// How often they have.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// Frames may mean other pages from now on.
     pub fn invalidate(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);

@@ -11,6 +11,7 @@ use xen::ioreq::{Direction, Element, Kind, Next, Request};
 
 use super::Machine;
 use super::guest::FUNCTION;
+use crate::time;
 
 /// Serves at most one request of each vCPU of each guest; true if there was any.
 pub fn round(machine: &mut Machine) -> bool {
@@ -37,15 +38,22 @@ fn guest_round(machine: &mut Machine, index: usize) -> bool {
             }
             Next::Request(request) => {
                 served = true;
+                guest.requested(&request, time::recent());
+                let frame = (request.kind == Kind::Memory).then_some(request.address / PAGE_SIZE);
+                guest.underway.begins(vcpu, frame);
                 let data = answer(machine, domain, &request);
-                if let Some(guest) = machine.host_mut().guests.guests.get_mut(index)
-                    && let Err(error) = guest.server.complete(&request, data)
-                {
-                    warn!("{domain} vCPU {vcpu}: answered, but not notified: {error}");
+                if let Some(guest) = machine.host_mut().guests.guests.get_mut(index) {
+                    guest.served(&request);
+                    if let Err(error) = guest.server.complete(&request, data) {
+                        warn!("{domain} vCPU {vcpu}: answered, but not notified: {error}");
+                    }
                 }
             }
         }
         vcpu += 1;
+    }
+    if let Some(guest) = machine.host_mut().guests.guests.get_mut(index) {
+        guest.unprotect(time::recent());
     }
     drain_buffered(machine, index);
     served
@@ -76,6 +84,7 @@ fn answer(machine: &mut Machine, domain: DomainId, request: &Request) -> u64 {
             if let Some(guest) = machine.host_mut().guests.guest_mut(domain) {
                 guest.pins.invalidate();
             }
+            machine.access_settled(domain);
             0
         }
     }

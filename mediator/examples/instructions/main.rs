@@ -16,6 +16,9 @@ mod common;
 #[expect(dead_code, reason = "figures use a part of it")]
 mod driver;
 mod figures;
+#[path = "../../../drivers/gpu/tests/linux/mod.rs"]
+#[expect(dead_code, reason = "the driver uses the judge of events alone")]
+mod linux;
 mod measured;
 
 fn main() {

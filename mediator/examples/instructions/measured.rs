@@ -12,6 +12,12 @@ pub fn access(machine: &mut Machine, domain: DomainId, access: Access) -> u64 {
     machine.mediator.access(domain, access)
 }
 
+/// An access is over.
+#[inline(never)]
+pub fn access_settled(machine: &mut Machine, domain: DomainId) {
+    machine.mediator.access_settled(domain);
+}
+
 /// A round of everything that is not an access.
 #[inline(never)]
 pub fn service(machine: &mut Machine) -> gpu::Progress {

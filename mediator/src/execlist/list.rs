@@ -1,14 +1,15 @@
 //! The two elements that run, the two that wait, and the events in between.
 //!
 //! ```text
-//!            port, 4th write                     complete, nothing waits
+//!            Submit                              Complete, nothing waits
 //!  Idle ----------------------> Active(element 0) --------------------> Idle
 //!         idle-to-active           |        ^  active-to-idle | complete
-//!                                  | complete, element 1 valid: element-switch | complete
+//!                                  | Complete, element 1 valid: element-switch | complete
 //!                                  v
 //!                             Active(element 1)
-//!  port while Active: el0 is the running context, no force-restore: preempted | lite-restore
-//!                     else it waits; when the last element completes: idle-to-active
+//!  Submit while Active: el0 is the running context, no force-restore: preempted | lite-restore
+//!                       else it waits; when the last element completes: idle-to-active
+//!  Reset: Idle, without an event
 //! ```
 //!
 //! The rule a driver checks at once (Linux `intel_execlists_submission.c`, `process_csb`): exactly
@@ -30,16 +31,29 @@ pub struct Event {
 /// At most two happen at once: a completion, and the waiting pair's start.
 pub type Events = ArrayVec<Event, 2>;
 
-/// What became of a port write.
+/// What happens to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Submitted {
-    /// Element 0 runs now.
+pub enum Input {
+    /// A complete port write arrived: element 0, element 1.
+    Submit([Descriptor; 2]),
+    /// The running element ran to its end.
+    Complete,
+    /// The guest reset the engine.
+    Reset,
+}
+
+/// What that comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Another element runs now.
     Started,
     /// The running context goes on; its TAIL must be read again.
     LiteRestored,
-    /// It starts when the running elements are through.
+    /// The pair starts when the running elements are through.
     Waiting,
-    /// Element 0 is not valid: nothing happens, as on hardware.
+    /// Nothing runs.
+    Idle,
+    /// Element 0 of the pair is not valid: nothing happens, as on hardware.
     Empty,
     /// A pair waits already; a driver must not write then. The new pair is dropped.
     Full,
@@ -62,61 +76,55 @@ pub enum Execlist {
 }
 
 impl Execlist {
-    /// A complete port write arrived: element 0, element 1.
-    pub fn submit(&mut self, pair: [Descriptor; 2], events: &mut Events) -> Submitted {
-        if !pair[0].valid() {
-            return Submitted::Empty;
-        }
-        match self {
-            Self::Idle => {
-                *self = Self::start(pair, events);
-                Submitted::Started
-            }
-            Self::Active {
-                waiting: Some(_), ..
-            } => Submitted::Full,
-            Self::Active {
-                elements,
-                second,
-                waiting,
-            } => {
-                let running = elements[usize::from(*second)];
+    /// Takes one step, and says what the guest is told of it.
+    pub fn step(&mut self, input: Input, events: &mut Events) -> Outcome {
+        use Input::{Complete, Reset, Submit};
+        let (next, outcome) = match (*self, input) {
+            (_, Reset) => (Self::Idle, Outcome::Idle),
+
+            (state, Submit([first, _])) if !first.valid() => (state, Outcome::Empty),
+            (Self::Idle, Submit(pair)) => (Self::start(pair, events), Outcome::Started),
+            (state @ Self::Active { waiting, .. }, Submit(pair)) => {
+                let running = state.running().unwrap_or_default();
                 let same = pair[0].lrca() == running.lrca();
-                if same && pair[0].0 & Descriptor::FORCE_RESTORE == 0 {
-                    let status = status::PREEMPTED | status::LITE_RESTORE;
-                    push(events, status, running);
-                    (*elements, *second) = (pair, false);
-                    Submitted::LiteRestored
+                if waiting.is_some() {
+                    (state, Outcome::Full)
+                } else if same && pair[0].0 & Descriptor::FORCE_RESTORE == 0 {
+                    push(events, status::PREEMPTED | status::LITE_RESTORE, running);
+                    (Self::first(pair), Outcome::LiteRestored)
                 } else {
-                    *waiting = Some(pair);
-                    Submitted::Waiting
+                    (state.with(Some(pair)), Outcome::Waiting)
                 }
             }
-        }
-    }
 
-    /// The running element ran to its end. True if another one runs now.
-    pub fn complete(&mut self, events: &mut Events) -> bool {
-        let Self::Active {
-            elements,
-            second,
-            waiting,
-        } = self
-        else {
-            return false;
+            (Self::Idle, Complete) => (Self::Idle, Outcome::Idle),
+            (
+                Self::Active {
+                    elements: elements @ [done, next],
+                    second: false,
+                    waiting,
+                },
+                Complete,
+            ) if next.valid() => {
+                push(events, status::ELEMENT_SWITCH | status::COMPLETE, done);
+                let state = Self::Active {
+                    elements,
+                    second: true,
+                    waiting,
+                };
+                (state, Outcome::Started)
+            }
+            (state @ Self::Active { waiting, .. }, Complete) => {
+                let done = state.running().unwrap_or_default();
+                push(events, status::ACTIVE_TO_IDLE | status::COMPLETE, done);
+                match waiting {
+                    Some(pair) => (Self::start(pair, events), Outcome::Started),
+                    None => (Self::Idle, Outcome::Idle),
+                }
+            }
         };
-        let done = elements[usize::from(*second)];
-        if !*second && elements[1].valid() {
-            push(events, status::ELEMENT_SWITCH | status::COMPLETE, done);
-            *second = true;
-            return true;
-        }
-        push(events, status::ACTIVE_TO_IDLE | status::COMPLETE, done);
-        *self = match waiting.take() {
-            Some(pair) => Self::start(pair, events),
-            None => Self::Idle,
-        };
-        *self != Self::Idle
+        *self = next;
+        outcome
     }
 
     /// Descriptor of the running element.
@@ -152,12 +160,40 @@ impl Execlist {
         }
     }
 
+    /// Whether a pair waits, which no event has taken over.
+    pub const fn owes(&self) -> bool {
+        matches!(
+            self,
+            Self::Active {
+                waiting: Some(_),
+                ..
+            }
+        )
+    }
+
     fn start(pair: [Descriptor; 2], events: &mut Events) -> Self {
         push(events, status::IDLE_TO_ACTIVE, pair[0]);
+        Self::first(pair)
+    }
+
+    const fn first(elements: [Descriptor; 2]) -> Self {
         Self::Active {
-            elements: pair,
+            elements,
             second: false,
             waiting: None,
+        }
+    }
+
+    const fn with(self, waiting: Option<[Descriptor; 2]>) -> Self {
+        match self {
+            Self::Idle => Self::Idle,
+            Self::Active {
+                elements, second, ..
+            } => Self::Active {
+                elements,
+                second,
+                waiting,
+            },
         }
     }
 }

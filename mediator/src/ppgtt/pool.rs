@@ -1,22 +1,41 @@
 //! All shadow tables of one guest: found by key, capped, and swept when they run out.
 //!
-//! Tables are shared: a driver's scratch tables are named by thousands of entries. There is no
-//! reference count to get wrong; when room is needed, what no kept root reaches is given back.
+//! Everything is set aside at attach: for each place a page that the GPU walks and room for what
+//! the guest's table says. Tables are shared: a driver's scratch tables are named by thousands of
+//! entries. There is no reference count to get wrong; when room is needed, what no kept root
+//! reaches is given back.
 
 use alloc::vec::Vec;
+use arrayvec::ArrayVec;
+use gpu::DmaPage;
+use gpu::spec::gtt::PpgttEntry;
 
-use super::table::{Child, ENTRIES, Key, Raw, Shape, Table, child};
+use super::table::{Child, ENTRIES, Key, Raw, Shape, Table, child, value};
+use crate::{DomainId, GuestFrame, Guests, PageError};
 
 /// Most shadow tables of one guest (each costs two pages of the service domain).
 pub const MAX_TABLES: usize = 1024;
-/// Buckets of the key index; twice the tables, so that chains stay short.
-const BUCKETS: usize = 2 * MAX_TABLES;
+/// Ways in which one guest page can be read as a table.
+const SHAPES: usize = 5;
 /// An empty bucket.
 const EMPTY: u16 = u16::MAX;
+
+/// The shadow tables of a vGPU with so much graphics memory: enough to map twice as much in 4 KiB
+/// pages, and the directories of a few dozen contexts.
+pub const fn tables_for(graphics_mib: u32) -> usize {
+    let tables = graphics_mib as usize + 64;
+    if tables < MAX_TABLES {
+        tables
+    } else {
+        MAX_TABLES
+    }
+}
 
 /// One place for a table.
 #[derive(Debug)]
 struct Place {
+    /// What the GPU walks.
+    shadow: DmaPage,
     table: Option<Table>,
     /// The last sweep that found it reachable.
     marked: u32,
@@ -26,11 +45,11 @@ struct Place {
 #[derive(Debug, Default)]
 pub struct Pool {
     places: Vec<Place>,
+    /// By place: the guest's entries, expanded, that the shadow stands for.
+    seen: Vec<[Raw; ENTRIES]>,
     /// Empty places.
     free: Vec<u16>,
-    /// Emptied entry lists, for the next tables.
-    spare: Vec<Vec<Raw>>,
-    /// Open addressing with linear probing; rebuilt after each sweep.
+    /// Open addressing with linear probing, by frame; rebuilt after each sweep.
     buckets: Vec<u16>,
     mark: u32,
 }
@@ -39,10 +58,48 @@ impl Pool {
     pub const fn new() -> Self {
         Self {
             places: Vec::new(),
+            seen: Vec::new(),
             free: Vec::new(),
-            spare: Vec::new(),
             buckets: Vec::new(),
             mark: 0,
+        }
+    }
+
+    /// Sets `count` places aside; on an error, [`Self::give_back`] those that there are.
+    pub fn set_aside<H: Guests>(
+        &mut self,
+        guests: &mut H,
+        domain: DomainId,
+        count: usize,
+    ) -> Result<(), PageError> {
+        let count = count.min(MAX_TABLES);
+        // Twice the tables, so that chains stay short.
+        let buckets = (2 * count).next_power_of_two();
+        self.places
+            .try_reserve_exact(count)
+            .and_then(|()| self.seen.try_reserve_exact(count))
+            .and_then(|()| self.free.try_reserve_exact(count))
+            .and_then(|()| self.buckets.try_reserve_exact(buckets))
+            .map_err(|_| PageError::OutOfMemory)?;
+        self.seen.resize(count, [Raw::default(); ENTRIES]);
+        self.buckets.resize(buckets, EMPTY);
+        for place in 0..count as u16 {
+            let shadow = guests.allocate(Some(domain))?;
+            self.places.push(Place {
+                shadow,
+                table: None,
+                marked: 0,
+            });
+            self.free.push(place);
+        }
+        Ok(())
+    }
+
+    /// Gives the pages back; there are no tables any more.
+    pub fn give_back<H: Guests>(&mut self, guests: &mut H) {
+        self.free.clear();
+        for place in self.places.drain(..) {
+            guests.free(place.shadow);
         }
     }
 
@@ -65,62 +122,58 @@ impl Pool {
             .and_then(|place| place.table.as_mut())
     }
 
+    /// What the GPU walks.
+    pub fn shadow(&self, place: u16) -> Option<DmaPage> {
+        Some(self.places.get(usize::from(place))?.shadow)
+    }
+
+    /// The guest's entries, as last seen.
+    pub fn seen(&self, place: u16) -> &[Raw] {
+        self.seen
+            .get(usize::from(place))
+            .map_or(&[], <[Raw; ENTRIES]>::as_slice)
+    }
+
+    /// One of them.
+    pub fn entry(&self, place: u16, index: usize) -> PpgttEntry {
+        value(self.seen(place).get(index).copied().unwrap_or_default())
+    }
+
+    /// Notes that the shadow stands for this entry now.
+    pub fn remember(&mut self, place: u16, index: usize, entry: Raw) {
+        let entries = self.seen.get_mut(usize::from(place));
+        if let Some(seen) = entries.and_then(|entries| entries.get_mut(index)) {
+            *seen = entry;
+        }
+    }
+
     /// The place of a key's table.
     pub fn find(&self, key: Key) -> Option<u16> {
-        probe(key).find_map(|bucket| match self.buckets.get(bucket).copied() {
-            None | Some(EMPTY) => Some(None),
-            Some(place) => match self.get(place) {
-                Some(table) if table.key == key => Some(Some(place)),
-                _ => None,
-            },
-        })?
+        self.chain(key.frame)
+            .find(|place| self.get(*place).is_some_and(|table| table.key == key))
     }
 
-    /// A zeroed entry list for a new table, if there is room and memory for one more.
-    pub fn reserve(&mut self) -> Option<Vec<Raw>> {
-        if self.buckets.is_empty() {
-            self.buckets.try_reserve_exact(BUCKETS).ok()?;
-            self.buckets.resize(BUCKETS, EMPTY);
-        }
-        if self.free.is_empty() && self.places.len() >= MAX_TABLES {
-            return None;
-        }
-        // Room for all places, so that neither inserting nor sweeping ever allocates.
-        self.places.try_reserve(1).ok()?;
-        let capacity = self.places.capacity();
-        self.free
-            .try_reserve(capacity - self.free.len().min(capacity))
-            .ok()?;
-        self.spare
-            .try_reserve(capacity - self.spare.len().min(capacity))
-            .ok()?;
-        let mut entries = self.spare.pop().unwrap_or_default();
-        entries.clear();
-        entries.try_reserve_exact(ENTRIES).ok()?;
-        entries.resize(ENTRIES, Raw::default());
-        Some(entries)
+    /// The shadows of the guest's page at `frame`, in all its ways to be a table.
+    pub fn at_frame(&self, frame: GuestFrame) -> ArrayVec<u16, SHAPES> {
+        let ours = |place: &u16| {
+            self.get(*place)
+                .is_some_and(|table| table.key.frame == frame && table.guest.is_some())
+        };
+        self.chain(frame).filter(ours).take(SHAPES).collect()
     }
 
-    /// Takes an entry list from [`Self::reserve`] back unused.
-    pub fn unreserve(&mut self, entries: Vec<Raw>) {
-        self.spare.push(entries);
-    }
-
-    /// Puts a table in; [`Self::reserve`] made the room.
-    pub fn insert(&mut self, table: Table) -> u16 {
-        let key = table.key;
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place {
-                table: None,
-                marked: 0,
-            });
-            (self.places.len() - 1) as u16
-        });
+    /// Puts an empty table in, if there is room. Its shadow page still holds what it held.
+    pub fn insert(&mut self, table: Table) -> Option<u16> {
+        let place = self.free.pop()?;
+        let frame = table.key.frame;
         if let Some(entry) = self.places.get_mut(usize::from(place)) {
             entry.table = Some(table);
         }
-        self.index(key, place);
-        place
+        if let Some(seen) = self.seen.get_mut(usize::from(place)) {
+            seen.fill(Raw::default());
+        }
+        self.index(frame, place);
+        Some(place)
     }
 
     /// All tables with their places.
@@ -128,6 +181,11 @@ impl Pool {
         (0..)
             .zip(&self.places)
             .filter_map(|(place, entry)| Some((place, entry.table.as_ref()?)))
+    }
+
+    /// Places, with or without a table.
+    pub fn places(&self) -> u16 {
+        self.places.len() as u16
     }
 
     /// Marks everything that the tables for which `kept` holds lead to.
@@ -140,44 +198,44 @@ impl Pool {
         }
     }
 
-    /// One table that the last [`Self::mark`] did not reach.
-    pub fn unmarked(&self) -> Option<u16> {
-        let place = self
-            .places
-            .iter()
-            .position(|place| place.table.is_some() && place.marked != self.mark)?;
+    /// One table that the last [`Self::mark`] did not reach, and for which `wanted` holds.
+    pub fn unmarked(&self, wanted: impl Fn(&Table) -> bool) -> Option<u16> {
+        let place = self.places.iter().position(|place| {
+            place.marked != self.mark && place.table.as_ref().is_some_and(&wanted)
+        })?;
         Some(place as u16)
     }
 
     /// Takes a table out. [`Self::reindex`] must follow before the next [`Self::find`].
     pub fn remove(&mut self, place: u16) -> Option<Table> {
         let table = self.places.get_mut(usize::from(place))?.table.take()?;
-        self.free.push(place);
+        self.free.push(place); // as many as there are places: no allocation
         Some(table)
     }
 
-    /// Keeps the entry list of a removed table for the next one.
-    pub fn recycle(&mut self, table: Table) {
-        if self.spare.len() < self.spare.capacity() {
-            self.spare.push(table.seen);
-        }
-    }
-
-    /// Makes the key index agree with the tables again.
+    /// Makes the index agree with the tables again.
     pub fn reindex(&mut self) {
         self.buckets.fill(EMPTY);
         for place in 0..self.places.len() as u16 {
-            if let Some(key) = self.get(place).map(|table| table.key) {
-                self.index(key, place);
+            if let Some(frame) = self.get(place).map(|table| table.key.frame) {
+                self.index(frame, place);
             }
         }
     }
 
-    fn index(&mut self, key: Key, place: u16) {
-        let bucket = probe(key).find(|bucket| self.buckets.get(*bucket) == Some(&EMPTY));
+    fn index(&mut self, frame: GuestFrame, place: u16) {
+        let bucket = probe(frame, self.buckets.len())
+            .find(|bucket| self.buckets.get(*bucket) == Some(&EMPTY));
         if let Some(entry) = bucket.and_then(|bucket| self.buckets.get_mut(bucket)) {
             *entry = place;
         }
+    }
+
+    /// The places in a frame's chain; some are other frames'.
+    fn chain(&self, frame: GuestFrame) -> impl Iterator<Item = u16> {
+        probe(frame, self.buckets.len())
+            .map_while(|bucket| self.buckets.get(bucket).copied())
+            .take_while(|place| *place != EMPTY)
     }
 
     /// Depth is bounded by the levels: a child's shape is always one further down.
@@ -195,21 +253,22 @@ impl Pool {
             children.iter().for_each(|child| self.reach(*child));
             return;
         }
+        let mut last = PpgttEntry::default();
         for index in 0..ENTRIES {
-            let Some(entry) = self.get(place).map(|table| table.entry(index)) else {
-                return;
-            };
-            if let Child::Table(key) = child(level, entry)
+            let entry = self.entry(place, index);
+            if entry != last
+                && let Child::Table(key) = child(level, entry)
                 && let Some(place) = self.find(key)
             {
                 self.reach(place);
             }
+            last = entry;
         }
     }
 }
 
-/// Buckets to look at for a key, in order; each once.
-fn probe(key: Key) -> impl Iterator<Item = usize> {
-    let start = key.hash();
-    (0..BUCKETS).map(move |step| start.wrapping_add(step) % BUCKETS)
+/// Buckets to look at for a frame, in order; each once. Their number is a power of two.
+fn probe(frame: GuestFrame, buckets: usize) -> impl Iterator<Item = usize> {
+    let start = (frame.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+    (0..buckets).map(move |step| start.wrapping_add(step) & (buckets - 1))
 }

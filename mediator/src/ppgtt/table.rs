@@ -1,6 +1,5 @@
 //! One shadow table: the guest's table as we last saw it, ours, and what entries may become.
 
-use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use gpu::DmaPage;
 use gpu::spec::gtt::PpgttEntry;
@@ -52,15 +51,17 @@ pub struct Key {
 }
 
 impl Key {
-    /// Spreads keys over a power of two of buckets.
-    pub const fn hash(self) -> usize {
-        let shape = match self.shape {
-            Shape::Directory(level) => level as u64,
-            Shape::Pages => 1,
-            Shape::Pages64K => 5,
-            Shape::Split(writable) => 6 + writable as u64,
-        };
-        ((self.frame.0 << 3 | shape).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
+    /// A PML4.
+    pub const fn root(frame: GuestFrame) -> Self {
+        Self {
+            frame,
+            shape: Shape::Directory(4),
+        }
+    }
+
+    /// Whether it is one.
+    pub fn is_root(self) -> bool {
+        self.shape == Shape::Directory(4)
     }
 }
 
@@ -135,31 +136,62 @@ pub fn expand(key: Key, entries: &mut [Raw]) {
     }
 }
 
+/// Resynchronisations that find a table unchanged before it is write-protected.
+pub const QUIET: u8 = 3;
+
 /// A shadowed table.
 #[derive(Debug)]
 pub struct Table {
     /// Which guest's table, and how it is read.
     pub key: Key,
-    /// What the GPU walks.
-    pub shadow: DmaPage,
     /// The guest's table, pinned; none for a split page.
     pub guest: Option<DmaPage>,
-    /// The guest's entries, expanded, that the shadow stands for.
-    pub seen: Vec<Raw>,
     /// Which of our entries hold a pin.
     pub pinned: [u64; ENTRIES / 64],
     /// The last resynchronisation that came by.
     pub visited: u32,
     /// The last submission with this table as its root.
     pub used: u32,
-    /// The distinct tables named by `seen`, unless they are too many to list.
+    /// The distinct tables named by what was seen, unless they are too many to list.
     pub children: Option<ArrayVec<u16, 8>>,
+    /// The guest's page is write-protected for this table.
+    pub guarded: bool,
+    /// Nothing can have changed since it was compared last: no need to look.
+    pub clean: bool,
+    /// The guest's frames may be other pages than when they were pinned.
+    pub stale: bool,
+    /// How often in a row it was found unchanged, and how often it takes until it is protected:
+    /// twice as often after each trapped write, so that a busy table is copied, not trapped.
+    pub quiet: u8,
+    pub patience: u8,
+    /// Of a root: everything below was clean when [`super::PpgttSpace`] counted this far.
+    pub settled: Option<u64>,
 }
 
 impl Table {
-    /// The entry the guest has at `index`, as last seen.
-    pub fn entry(&self, index: usize) -> PpgttEntry {
-        value(self.seen.get(index).copied().unwrap_or_default())
+    /// One with nothing in it, visited and used in no walk after `stamp`.
+    pub const fn new(key: Key, guest: Option<DmaPage>, stamp: u32) -> Self {
+        Self {
+            key,
+            guest,
+            pinned: [0; ENTRIES / 64],
+            visited: stamp.wrapping_sub(1),
+            used: stamp,
+            children: None,
+            guarded: false,
+            clean: false,
+            stale: false,
+            quiet: 0,
+            patience: QUIET,
+            settled: None,
+        }
+    }
+
+    /// It has to be compared again.
+    pub const fn out_of_sync(&mut self) {
+        self.guarded = false;
+        self.clean = false;
+        self.quiet = 0;
     }
 
     /// Whether our entry at `index` holds a pin.

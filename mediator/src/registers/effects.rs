@@ -1,11 +1,11 @@
 //! What a register write brings about: resets, rights for user batches, wake-ups; and the clock.
 //!
 //! Source: PRM Kaby Lake vol. 2c (GDRST, FORCE_TO_NONPRIV, TIMESTAMP), Linux `intel_reset.c`,
-//! `intel_workarounds.c`, `intel_uncore.c`.
+//! `intel_workarounds.c`, `intel_uncore.c`, `intel_tlb.c`.
 
 use gpu::Gpu;
 use gpu::spec::engine::{Engine, NOPID};
-use gpu::spec::registers::Slot;
+use gpu::spec::registers::{Slot, TLB_INVALIDATE};
 
 use super::{RegisterFile, engine_at};
 use crate::vgpu::Vgpu;
@@ -75,6 +75,17 @@ pub(super) fn wake(registers: &mut RegisterFile, offset: u32, slot: Slot, writte
         _ => return,
     };
     registers.set_at(acknowledgement, request);
+}
+
+/// The engine whose TLB a register invalidates. VCS2, which this device lacks, has one too.
+pub(super) fn invalidated(offset: u32) -> Option<Engine> {
+    match offset.checked_sub(TLB_INVALIDATE)? {
+        0x0 => Some(Engine::Rcs),
+        0x4 => Some(Engine::Vcs),
+        0xc => Some(Engine::Bcs),
+        0x10 => Some(Engine::Vecs),
+        _ => None,
+    }
 }
 
 /// RING_TIMESTAMP and its upper half: 36 bits at 12 MHz.

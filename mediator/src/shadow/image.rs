@@ -7,8 +7,9 @@
 //! TAIL for its next submission while this one ran.
 
 use gpu::spec::context::{
-    CONTEXT_CONTROL, INDIRECT_CONTEXT, INDIRECT_CONTEXT_OFFSET, PDP0_LDW, PDP0_UDW,
-    PER_CONTEXT_BATCH, RESTORE_INHIBIT, RING_CTL, RING_HEAD, RING_START, RING_TAIL, TIMESTAMP,
+    CONTEXT_CONTROL, INDIRECT_CONTEXT, INDIRECT_CONTEXT_OFFSET, INHIBIT_SYNCHRONOUS_SWITCH,
+    PDP0_LDW, PDP0_UDW, PER_CONTEXT_BATCH, RESTORE_INHIBIT, RING_CTL, RING_HEAD, RING_START,
+    RING_TAIL, TIMESTAMP,
 };
 use gpu::spec::engine::masked;
 use gpu::{DmaPage, Engine, GraphicsAddress, PAGE_SIZE};
@@ -29,8 +30,6 @@ const HEAD_WRAPS: u32 = 0xffe0_0000;
 const HEAD_WRAP: u32 = 0x0020_0000;
 /// Byte offset in TAIL.
 const TAIL_OFFSET: u32 = 0x001f_fff8;
-/// CTX_CONTEXT_CONTROL bit 3: no context switch on a semaphore.
-const NO_SYNCHRONOUS_SWITCH: u32 = 1 << 3;
 /// Defined bits of CTX_CONTEXT_CONTROL.
 const CONTROL_BITS: u32 = 0b1111;
 /// INDIRECT_CTX bits 5:0: 64-byte lines.
@@ -246,7 +245,10 @@ pub fn rebuild(engine: Engine, state: &[u32], ours: &Ours, out: &mut [u32]) {
             *dword = value;
         }
     };
-    set(CONTEXT_CONTROL, masked(CONTROL_BITS, NO_SYNCHRONOUS_SWITCH));
+    set(
+        CONTEXT_CONTROL,
+        masked(CONTROL_BITS, INHIBIT_SYNCHRONOUS_SWITCH),
+    );
     set(RING_TAIL, ours.tail);
     set(RING_START, ours.ring.0 as u32);
     set(RING_CTL, (ours.ring_size - PAGE_SIZE as u32) | RING_ENABLE);

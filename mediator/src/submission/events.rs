@@ -26,12 +26,14 @@ pub fn deliver<G: Gpu, H: Guests, C: Clock>(
         .map(|(_, page)| page);
     for event in events {
         let delivery = vgpu.engine(engine).status.push(*event);
-        if let Some(page) = page {
-            let _ = host
-                .guests
-                .write(page.at(delivery.entry_at), &delivery.entry.to_le_bytes());
-            let pointer = delivery.pointer.to_le_bytes();
-            let _ = host.guests.write(page.at(delivery.pointer_at), &pointer);
+        let mut write = |at, data: &[u8]| match page {
+            Some(page) => host.guests.write(page.at(at), data).is_ok(),
+            None => true,
+        };
+        if write(delivery.entry_at, &delivery.entry.to_le_bytes())
+            && write(delivery.pointer_at, &delivery.pointer.to_le_bytes())
+        {
+            vgpu.engine(engine).contract.told(event.status);
         }
     }
     interrupts::raise(host, vgpu, engine, INTERRUPT_CONTEXT_SWITCH);

@@ -5,8 +5,8 @@ use gpu::spec::engine::{EIR, INTERRUPT_ERROR, IPEHR, RING_HEAD};
 use gpu::{Engine, Gpu};
 
 use super::{engines, events, hands, read_ring_register};
-use crate::execlist::State;
-use crate::execlist::list::Events;
+use crate::execlist::Change;
+use crate::execlist::list::{Events, Input, Outcome};
 use crate::host::Host;
 use crate::interrupts;
 use crate::scheduler::Policy;
@@ -27,21 +27,17 @@ pub fn advance<G: Gpu, H: Guests, C: Clock>(
     // Two elements run and two may wait; each pass completes one.
     for _ in 0..4 {
         let Some(descriptor) = vgpu.engine(engine).list.running() else {
-            vgpu.engine(engine).state = State::Idle;
             return;
         };
         match shadow::prepare(host, vgpu, engine, descriptor) {
             Ok(Prepared::Empty) => element_complete(host, vgpu, engine),
             Ok(Prepared::Ready) => {
-                vgpu.engine(engine).state = State::Ready;
+                vgpu.engine(engine).change(Change::Prepared);
                 let now = host.clock.now();
                 host.engines.at(engine).queue.push(vgpu.domain, now);
                 return;
             }
-            Ok(Prepared::Later) => {
-                vgpu.engine(engine).state = State::Preparing;
-                return;
-            }
+            Ok(Prepared::Later) => return,
             Err(refusal) => return refuse(host, vgpu, engine, descriptor, refusal),
         }
     }
@@ -58,8 +54,9 @@ fn element_complete<G: Gpu, H: Guests, C: Clock>(
     let mut events = Events::new();
     let virtual_engine = vgpu.engine(engine);
     virtual_engine.finish();
-    if virtual_engine.list.complete(&mut events) {
-        virtual_engine.state = State::Preparing;
+    virtual_engine.contract.contexts += 1;
+    if virtual_engine.list.step(Input::Complete, &mut events) == Outcome::Started {
+        virtual_engine.change(Change::Started);
     }
     events::deliver(host, vgpu, engine, &events);
 }
@@ -90,7 +87,7 @@ pub fn fail<G: Gpu, H: Guests, C: Clock>(
     vgpu: &mut Vgpu,
     engine: Engine,
 ) {
-    vgpu.engine(engine).state = State::Hung;
+    vgpu.engine(engine).change(Change::Failed);
     vgpu.registers
         .set_at(engine.base() + EIR, INSTRUCTION_ERROR);
     interrupts::raise(host, vgpu, engine, INTERRUPT_ERROR);
@@ -112,7 +109,7 @@ pub fn blame<G: Gpu, H: Guests, C: Clock>(
         .map_or(0, |running| running.id());
     vgpu.engine(engine).ring.header = header;
     stop(host, vgpu, engine);
-    vgpu.engine(engine).state = State::Hung;
+    vgpu.engine(engine).change(Change::Failed);
     let now = host.clock.now();
     vgpu.violation(
         now,

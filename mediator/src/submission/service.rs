@@ -8,7 +8,7 @@ use gpu::{Engine, Gpu, Progress};
 
 use super::engines;
 use super::progress::{advance, blame, charge, fail, let_go};
-use crate::execlist::State;
+use crate::execlist::{Change, State};
 use crate::host::Host;
 use crate::interrupts;
 use crate::shadow::Slot;
@@ -60,7 +60,7 @@ fn prepare_one<G: Gpu, H: Guests, C: Clock>(
     let waits = |vgpus: &[Box<Vgpu>], place: usize| {
         let vgpu = vgpus.get(place / Engine::COUNT);
         let engine = vgpu.and_then(|vgpu| vgpu.engines.get(place % Engine::COUNT));
-        engine.is_some_and(|engine| engine.state == State::Preparing)
+        engine.is_some_and(|engine| engine.state() == State::Preparing)
     };
     let turn = host.engines.turn;
     let mut order = (0..places).map(|step| (turn + step) % places);
@@ -96,7 +96,7 @@ fn report<G: Gpu, H: Guests, C: Clock>(
         if let Some(work) = &mut virtual_engine.work {
             work.ran();
         }
-        virtual_engine.state = State::Preparing;
+        virtual_engine.change(Change::Returned);
         advance(host, vgpu, engine);
     } else if bits & INTERRUPT_ERROR != 0 {
         blame(host, vgpu, engine, "command streamer error");
@@ -134,7 +134,7 @@ pub fn start_next<G: Gpu, H: Guests, C: Clock, V: BorrowMut<Vgpu>>(
     let image = vgpu.slot(engine).map(Slot::image);
     let Some(image) = image else { return false };
     vgpu.counters.wait_time += now.saturating_sub(next.since);
-    vgpu.engine(engine).state = State::Running;
+    vgpu.engine(engine).change(Change::Picked);
     host.flush_gtt();
     let Host { gpu, engines, .. } = host;
     let physical = engines.at(engine);

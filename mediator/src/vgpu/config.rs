@@ -21,6 +21,8 @@ pub struct VgpuConfig {
     pub weight: u32,
     /// Outputs.
     pub display: Display,
+    /// Whether the guest is told that it may use 64 KiB and 2 MiB pages (PVINFO, HUGE_GTT).
+    pub huge_gtt: bool,
 }
 
 impl Default for VgpuConfig {
@@ -32,6 +34,7 @@ impl Default for VgpuConfig {
             fences: 4,
             weight: 2,
             display: Display::None,
+            huge_gtt: false,
         }
     }
 }

@@ -11,6 +11,10 @@ pub struct Counters {
     pub register_writes: u64,
     /// Reads and writes of GTT entries.
     pub gtt: u64,
+    /// Pages of GTT entries that were memory for a while.
+    pub opened: u64,
+    /// GTT entries that were changed there.
+    pub bulk: u64,
     /// Accesses through the aperture.
     pub aperture: u64,
     /// Accesses that no register has a row for.
@@ -37,6 +41,8 @@ pub struct Counters {
     pub notifications: u64,
     /// Console lines left out.
     pub silenced: u64,
+    /// Trapped writes to the guest's page tables, or to what was one.
+    pub table_writes: u64,
     /// Execlist submissions.
     pub submissions: u64,
     /// Contexts that ran to their end.

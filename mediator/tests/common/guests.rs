@@ -24,8 +24,20 @@ pub struct Domain {
     pub forbidden: Option<(u64, u64)>,
     /// Interrupt messages, oldest first.
     pub messages: Vec<(u64, u32)>,
+    /// Frames that its CPU may read, but whose writes are trapped.
+    protected: Vec<bool>,
+    /// How often frames became other pages, or none.
+    generation: u32,
     /// Aperture frames placed without traps.
     pub placed: Vec<(GuestFrame, DmaPage, u64)>,
+    /// Memory put at trapped frames.
+    pub open: Vec<(GuestFrame, DmaPage)>,
+    /// Pages that it may have more than it has: what is put there.
+    pub spare: Vec<DmaPage>,
+    /// Where an access of its CPU is under way.
+    pub under_way: Option<GuestFrame>,
+    /// Something waits for that access to be over.
+    pub awaited: bool,
 }
 
 impl Domain {
@@ -34,14 +46,33 @@ impl Domain {
         self.frames.get(usize::try_from(frame.0).ok()?).copied()?
     }
 
+    /// The memory put at a trapped frame.
+    pub fn opened(&self, frame: GuestFrame) -> Option<DmaPage> {
+        let mut open = self.open.iter();
+        open.find(|(at, _)| *at == frame).map(|(_, page)| *page)
+    }
+
     /// Takes the page at a frame away from the guest; it stays held while it is pinned.
     pub fn balloon_out(&mut self, frame: GuestFrame) {
         self.frames[frame.0 as usize] = None;
+        self.changed(frame);
     }
 
     /// Puts another page there.
     pub fn populate(&mut self, frame: GuestFrame, page: DmaPage) {
         self.frames[frame.0 as usize] = Some(page);
+        self.changed(frame);
+    }
+
+    /// Protection goes with the page, without a word.
+    fn changed(&mut self, frame: GuestFrame) {
+        self.protected[frame.0 as usize] = false;
+        self.generation += 1;
+    }
+
+    /// Whether a write of its CPU to this frame is trapped.
+    pub fn is_protected(&self, frame: u64) -> bool {
+        self.protected.get(frame as usize) == Some(&true)
     }
 }
 
@@ -78,17 +109,29 @@ impl Simulated {
 
     /// A new guest with RAM in frames `0 .. frames`.
     pub fn add(&mut self, id: DomainId, frames: u64) {
-        let page = |_| Some(self.ram.allocate(Owner::Nobody).expect("enough RAM"));
+        let page = || self.ram.allocate(Owner::Nobody).expect("enough RAM");
+        let spare: Vec<_> = (0..64).map(|_| page()).collect();
+        for page in &spare {
+            // Backed from now on, so that using it allocates nothing.
+            self.ram.write(page.at(0), &[0xc2]).expect("RAM");
+        }
         let domain = Domain {
-            frames: (0..frames).map(page).collect(),
-            pinned: Vec::new(),
+            frames: (0..frames).map(|_| Some(page())).collect(),
+            // So that pinning allocates nothing.
+            pinned: vec![0; (1 << 15) + 1],
             pins: 0,
             quota: u32::MAX,
             windows: [None; 2],
             routings: 0,
             forbidden: None,
             messages: Vec::with_capacity(4096),
+            protected: vec![false; frames as usize],
+            generation: 0,
             placed: Vec::new(),
+            open: Vec::with_capacity(64),
+            spare,
+            under_way: None,
+            awaited: false,
         };
         assert!(self.domains.insert(id, domain).is_none(), "{id} is new");
     }
@@ -123,10 +166,6 @@ impl Guests for Simulated {
             return Err(PageError::Quota { limit: guest.quota });
         }
         let index = page.0 as usize;
-        if guest.pinned.len() <= index {
-            // All at once, so that pinning allocates only the first time.
-            guest.pinned.resize(index.max(1 << 15) + 1, 0);
-        }
         guest.pinned[index] += 1;
         guest.pins += 1;
         ram.set_owner(page, Owner::Guest(domain.0));
@@ -220,14 +259,25 @@ impl Guests for Simulated {
 
     fn write_protect(
         &mut self,
-        _domain: DomainId,
-        _frame: GuestFrame,
-        _on: bool,
+        domain: DomainId,
+        frame: GuestFrame,
+        on: bool,
     ) -> Result<(), PageError> {
-        if self.fails() {
+        if on && self.fails() {
             return Err(PageError::Refused(-16));
         }
+        let guest = self.get(domain);
+        if guest.page(frame).is_none() {
+            return Err(PageError::Refused(-22));
+        }
+        guest.protected[frame.0 as usize] = on;
         Ok(())
+    }
+
+    fn generation(&self, domain: DomainId) -> u32 {
+        self.domains
+            .get(&domain)
+            .map_or(0, |domain| domain.generation)
     }
 
     fn map_frames(
@@ -249,6 +299,44 @@ impl Guests for Simulated {
             guest.placed.push(entry);
         }
         Ok(())
+    }
+
+    fn open_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        contents: &[u8; 4096],
+    ) -> Result<DmaPage, PageError> {
+        let fails = self.fails();
+        let ram = self.ram.clone();
+        let guest = self.get(domain);
+        assert_eq!(guest.opened(frame), None, "opened twice");
+        if guest.under_way == Some(frame) {
+            guest.awaited = true;
+            return Err(PageError::Busy(frame));
+        }
+        let page = guest.spare.pop().filter(|_| !fails);
+        let page = page.ok_or(PageError::OutOfMemory)?;
+        guest.open.push((frame, page));
+        ram.set_owner(page, Owner::Guest(domain.0));
+        ram.write(page.at(0), contents).expect("RAM");
+        Ok(page)
+    }
+
+    fn close_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        page: DmaPage,
+        contents: &mut [u8; 4096],
+    ) -> Result<(), DmaFault> {
+        let ram = self.ram.clone();
+        let guest = self.get(domain);
+        assert_eq!(guest.opened(frame), Some(page), "not open");
+        guest.open.retain(|open| *open != (frame, page));
+        guest.spare.push(page);
+        ram.set_owner(page, Owner::Nobody);
+        ram.read(page.at(0), contents)
     }
 
     fn pins(&self, domain: DomainId) -> u32 {

@@ -34,6 +34,7 @@ pub const SMALL: VgpuConfig = VgpuConfig {
     fences: 2,
     weight: 1,
     display: mediator::Display::None,
+    huge_gtt: false,
 };
 
 /// Time that passes when told so.
@@ -132,9 +133,53 @@ impl<G: Gpu> World<G> {
         found.expect("attached")
     }
 
-    /// Any access.
+    /// Any access: to memory where some is open, else trapped. Across the end of a page it is
+    /// two, as hypervisors make it.
     pub fn access(&mut self, domain: DomainId, space: Space, size: u8, write: Option<u64>) -> u64 {
-        self.mediator.access(domain, Access { space, size, write })
+        let Space::Memory(address) = space else {
+            return self.trapped(domain, space, size, write);
+        };
+        let (length, left) = (size.min(8), 4096 - address % 4096);
+        if left >= length.into() || self.domain(domain).open.is_empty() {
+            return self.within_page(domain, address, size, write);
+        }
+        let low = self.within_page(domain, address, left as u8, write);
+        let upper = write.map(|value| value >> (8 * left));
+        let next = address.wrapping_add(left);
+        low | self.within_page(domain, next, length - left as u8, upper) << (8 * left)
+    }
+
+    fn within_page(&mut self, domain: DomainId, address: u64, size: u8, write: Option<u64>) -> u64 {
+        let Some(page) = self.domain(domain).opened(GuestFrame(address / 4096)) else {
+            return self.trapped(domain, Space::Memory(address), size, write);
+        };
+        let ram = self.guests().ram().clone();
+        let (at, length) = (page.at(address % 4096), usize::from(size.min(8)));
+        let mut bytes = [0; 8];
+        match write {
+            Some(value) => ram.write(at, &value.to_le_bytes()[..length]),
+            None => ram.read(at, &mut bytes[..length]),
+        }
+        .expect("RAM");
+        u64::from_le_bytes(bytes)
+    }
+
+    /// An access that arrives. The CPU makes it once more when it is answered, and must not find
+    /// memory there then: Xen would crash the guest.
+    fn trapped(&mut self, domain: DomainId, space: Space, size: u8, write: Option<u64>) -> u64 {
+        let frame = match space {
+            Space::Memory(address) => Some(GuestFrame(address / 4096)),
+            Space::Config(_) => None,
+        };
+        self.domain(domain).under_way = frame;
+        let value = self.mediator.access(domain, Access { space, size, write });
+        let guest = self.domain(domain);
+        let opened = guest.under_way.take().and_then(|frame| guest.opened(frame));
+        assert_eq!(opened, None, "memory under an access");
+        if std::mem::take(&mut guest.awaited) {
+            self.mediator.access_settled(domain);
+        }
+        value
     }
 
     pub fn config_read(&mut self, domain: DomainId, offset: u16, size: u8) -> u64 {
@@ -185,9 +230,28 @@ impl<G: Gpu> World<G> {
     }
 
     pub fn poke(&mut self, domain: DomainId, address: u64, data: &[u8]) {
-        let page = self.page(domain, address);
-        let ram = self.guests().ram().clone();
-        ram.write(page.at(address % 4096), data).expect("guest RAM");
+        self.poke_by(domain, address, data, 8);
+    }
+
+    /// Writes of `size` bytes each, where the last may be shorter, as a CPU makes them: each is
+    /// trapped if a page that it touches is protected when it comes.
+    pub fn poke_by(&mut self, domain: DomainId, address: u64, data: &[u8], size: usize) {
+        for (at, bytes) in (address..).step_by(size).zip(data.chunks(size)) {
+            let last = at + bytes.len() as u64 - 1;
+            let guest = self.domain(domain);
+            if [at, last].iter().any(|at| guest.is_protected(at / 4096)) {
+                let mut value = [0; 8];
+                value[..bytes.len()].copy_from_slice(bytes);
+                let value = u64::from_le_bytes(value);
+                self.access(domain, Space::Memory(at), bytes.len() as u8, Some(value));
+                continue;
+            }
+            let ram = self.guests().ram().clone();
+            for (at, byte) in (at..).zip(bytes) {
+                let page = self.page(domain, at);
+                ram.write(page.at(at % 4096), &[*byte]).expect("guest RAM");
+            }
+        }
     }
 
     fn page(&mut self, domain: DomainId, address: u64) -> DmaPage {

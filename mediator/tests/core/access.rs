@@ -30,6 +30,12 @@ fn pvinfo_tells_magic_version_capabilities_and_the_slice() {
     assert_eq!(world.access(guest, field(pvinfo::VERSION), 2, None), 1);
     assert_eq!(world.access(guest, field(pvinfo::VERSION + 2), 2, None), 0);
     assert_eq!(world.access(guest, field(pvinfo::CAPS), 4, None), 0xc);
+    let huge_gtt = mediator::VgpuConfig {
+        huge_gtt: true,
+        ..SMALL
+    };
+    let other = world.booted(8, huge_gtt);
+    assert_eq!(world.access(other, field(pvinfo::CAPS), 4, None), 0x1c);
     let [low, high] = world.first(guest);
     for (offset, value) in [
         (pvinfo::MAPPABLE_BASE, low * 4096),

@@ -201,11 +201,13 @@ fn clearing_and_filling_a_partition_one_by_one_leaves_as_many_pins_as_entries() 
             "pins that wait are bounded"
         );
     }
+    world.write(guest, GFX_FLSH_CNTL, 1);
     world.settle();
     assert_eq!(world.domain(guest).pins, 512);
     for position in 0..512 {
         world.write_gtt(guest, first + position, 0);
     }
+    world.write(guest, GFX_FLSH_CNTL, 1);
     world.settle();
     assert_eq!(world.domain(guest).pins, 0);
 }

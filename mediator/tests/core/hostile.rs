@@ -124,6 +124,7 @@ proptest! {
         world.mediator.domain_removed(attacker);
         prop_assert_eq!(world.domain(attacker).pins, 0);
         prop_assert_eq!(world.guests().allocated, free);
+        prop_assert_eq!(world.domain(attacker).open.len(), 0);
     }
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod allocation;
 mod aperture;
 mod attach;
+mod bulk;
 mod device;
 mod driver;
 mod gtt;

@@ -129,6 +129,9 @@ impl Player {
                 Ok(()) => drop(self.world().refused.remove(&(domain, request))),
                 Err(error) => drop(self.world().refused.insert((domain, request), error)),
             },
+            Record::Generation { domain, generation } => {
+                self.world().generations.insert(domain, generation);
+            }
             Record::Message { .. } | Record::Window { .. } => self.expected.push(*record),
             Record::Added {
                 domain,
@@ -144,6 +147,10 @@ impl Player {
             Record::Removed(domain) => {
                 self.judge();
                 self.mediator.domain_removed(domain);
+                self.sent()?;
+            }
+            Record::Settled(domain) => {
+                self.mediator.access_settled(domain);
                 self.sent()?;
             }
             Record::Access {
@@ -250,6 +257,7 @@ struct Told {
     /// Page and pins of every frame that was named.
     frames: BTreeMap<(DomainId, u64), (DmaPage, u32)>,
     refused: BTreeMap<(DomainId, Request), PageError>,
+    generations: BTreeMap<DomainId, u32>,
     sent: Vec<Record>,
 }
 
@@ -259,6 +267,7 @@ impl Told {
             ram,
             frames: BTreeMap::new(),
             refused: BTreeMap::new(),
+            generations: BTreeMap::new(),
             sent: Vec::new(),
         }
     }
@@ -363,6 +372,34 @@ impl Guests for Told {
         _on: bool,
     ) -> Result<(), PageError> {
         self.answer(domain, Request::Place(at))
+    }
+
+    fn open_page(
+        &mut self,
+        domain: DomainId,
+        frame: GuestFrame,
+        contents: &[u8; 4096],
+    ) -> Result<DmaPage, PageError> {
+        self.answer(domain, Request::Open(frame))?;
+        let page = self.page(domain, frame.0);
+        self.ram.set_owner(page, Owner::Guest(domain.0));
+        let written = self.ram.write(page.at(0), contents);
+        written.map(|()| page).map_err(|_| PageError::OutOfMemory)
+    }
+
+    fn close_page(
+        &mut self,
+        _: DomainId,
+        _: GuestFrame,
+        page: DmaPage,
+        contents: &mut [u8; 4096],
+    ) -> Result<(), DmaFault> {
+        self.ram.set_owner(page, Owner::Nobody);
+        self.ram.read(page.at(0), contents)
+    }
+
+    fn generation(&self, domain: DomainId) -> u32 {
+        self.generations.get(&domain).copied().unwrap_or(0)
     }
 
     fn pins(&self, domain: DomainId) -> u32 {

@@ -1,10 +1,9 @@
 //! A guest's driver, as far as submission goes, that checks what Linux i915 checks.
 //!
-//! It keeps i915's bookkeeping of `process_csb`: the pair it wrote and waits for, the elements it
+//! `linux::port` keeps i915's bookkeeping: the pair it wrote and waits for, the elements it
 //! believes to run. A surplus, lost or misplaced event panics here as it resets the engine there.
 
-use std::collections::VecDeque;
-
+use gpu::DmaPage;
 use gpu::model::Model;
 use gpu::ram::Ram;
 use gpu::spec::context;
@@ -13,6 +12,7 @@ use gpu::spec::registers::{GDRST, GT_INTERRUPT_BANKS};
 use mediator::{DomainId, VgpuConfig};
 
 use crate::common::World;
+use crate::linux::port::{Element, Port};
 
 #[path = "commands.rs"]
 mod commands;
@@ -29,6 +29,7 @@ pub const SIZES: VgpuConfig = VgpuConfig {
     fences: 1,
     weight: 1,
     display: mediator::Display::None,
+    huge_gtt: false,
 };
 /// Frames of RAM of every guest.
 pub const FRAMES: u64 = 512;
@@ -63,6 +64,16 @@ pub fn settle(machine: &mut Machine) {
     panic!("it never ends");
 }
 
+/// Has the simulated memory back every page in use now, for those who count allocations.
+pub fn back_memory(machine: &mut Machine) {
+    let ram = machine.guests().ram().clone();
+    for page in (1..=ram.in_use() as u64).map(DmaPage) {
+        let mut byte = [0];
+        ram.read(page.at(0), &mut byte).expect("RAM");
+        ram.write(page.at(0), &byte).expect("RAM");
+    }
+}
+
 /// Nothing that the GPU did touched a page that it must not.
 pub fn clean(machine: &Machine) {
     let gpu = &machine.mediator.host().gpu;
@@ -75,8 +86,7 @@ struct EngineState {
     /// Frame of its status page.
     status: u64,
     last_event: u64,
-    active: VecDeque<u32>,
-    pending: Option<Vec<u32>>,
+    port: Port,
     breadcrumb: u32,
     /// Events seen since the last reset.
     seen: Vec<(u32, u32)>,
@@ -333,6 +343,11 @@ impl Driver {
         number
     }
 
+    /// Guest-physical address of an engine's status page.
+    pub fn status_page(&self, engine: Engine) -> u64 {
+        self.engines[engine.index()].status * PAGE
+    }
+
     /// The last breadcrumb that arrived.
     pub fn arrived(&self, machine: &mut Machine, engine: Engine) -> u32 {
         let status = self.engines[engine.index()].status;
@@ -351,12 +366,8 @@ impl Driver {
             .into_iter()
             .filter(|d| d & 1 != 0)
             .map(|d| (d >> 32) as u32);
-        let state = &mut self.engines[engine.index()];
-        assert!(
-            state.pending.is_none(),
-            "the driver would wait for an event"
-        );
-        state.pending = Some(ids.collect());
+        let elements: Vec<_> = ids.map(|id| Element { id, request: 0 }).collect();
+        self.engines[engine.index()].port.submit(&elements);
         self.port(machine, engine, first, second);
     }
 
@@ -369,12 +380,12 @@ impl Driver {
 
     /// Whether the driver may write ELSP: nothing is pending that no event took over.
     pub fn may_submit(&self, engine: Engine) -> bool {
-        self.engines[engine.index()].pending.is_none()
+        self.engines[engine.index()].port.pending().is_empty()
     }
 
     /// Elements that the driver believes to run.
     pub fn active(&self, engine: Engine) -> usize {
-        self.engines[engine.index()].active.len()
+        self.engines[engine.index()].port.active().len()
     }
 
     /// `process_csb`: takes new entries from the status page and checks each; all of them since
@@ -390,7 +401,9 @@ impl Driver {
             let (what, id) = (self.peek(machine, at), self.peek(machine, at + 4));
             assert_ne!(what, !0, "announced, not written");
             machine.poke(self.domain, at, &[0xff; 8]);
-            self.engines[engine.index()].take(what, id);
+            let state = &mut self.engines[engine.index()];
+            state.seen.push((what, id));
+            state.port.event(what, id);
         }
         self.engines[engine.index()].seen.clone()
     }
@@ -405,8 +418,7 @@ impl Driver {
         machine.write(self.domain, control, 0x1_0000);
         self.reset_pointers(machine, engine);
         let state = &mut self.engines[engine.index()];
-        state.active.clear();
-        state.pending = None;
+        state.port.forget();
         state.seen.clear();
         // The blocked requests are given up.
         let status = state.status;
@@ -423,45 +435,8 @@ impl Driver {
     pub fn all_done(&mut self, machine: &mut Machine, engine: Engine) {
         self.events(machine, engine);
         let state = &self.engines[engine.index()];
-        assert!(
-            state.pending.is_none(),
-            "{engine}: no event took {:?} over",
-            state.pending
-        );
-        assert!(
-            state.active.is_empty(),
-            "{engine}: {:?} never completed",
-            state.active
-        );
+        state.port.settled();
         let (arrived, asked) = (self.arrived(machine, engine), self.asked(engine));
         assert_eq!(arrived, asked, "{engine}: breadcrumbs");
-    }
-}
-
-impl EngineState {
-    fn take(&mut self, what: u32, id: u32) {
-        self.seen.push((what, id));
-        if what & 0x3 != 0 {
-            let pending = self.pending.take().expect("promoted with nothing pending");
-            if what & 0x2 != 0 {
-                assert_eq!(
-                    self.active.front(),
-                    Some(&id),
-                    "preempted what does not run"
-                );
-            } else {
-                assert!(
-                    self.active.is_empty(),
-                    "idle-to-active with elements active"
-                );
-            }
-            self.active = pending.into();
-        } else {
-            let done = self
-                .active
-                .pop_front()
-                .expect("completed with nothing active");
-            assert_eq!(done, id, "completed another");
-        }
     }
 }

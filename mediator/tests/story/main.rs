@@ -3,6 +3,9 @@
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "stories use a part of it")]
 mod common;
+#[path = "../../../drivers/gpu/tests/linux/mod.rs"]
+#[expect(dead_code, reason = "nobody takes turns here")]
+mod linux;
 
 mod bystander;
 mod driver;
@@ -17,4 +20,5 @@ mod random;
 mod refused;
 mod release;
 mod reset;
+mod scheduler;
 mod tables;

@@ -61,6 +61,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Arguments> {
     let mut base = Sizes::default();
     // Single sizes apply on top of a type wherever --type stands.
     let mut changes: Vec<(String, String)> = Vec::new();
+    let mut huge_gtt = false;
 
     while let Some(argument) = arguments.next() {
         let (option, attached) = match argument.split_once('=') {
@@ -83,6 +84,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Arguments> {
             "--low-gm" | "--high-gm" | "--fences" | "--weight" | "--display" => {
                 changes.push((option.to_owned(), value()?));
             }
+            "--huge-gtt" if attached.is_none() => huge_gtt = true,
             _ if option.starts_with('-') => {
                 return Err(Error::Usage(format!("unknown option {argument}")));
             }
@@ -90,6 +92,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Arguments> {
         }
     }
 
+    base.huge_gtt = huge_gtt;
     let changed = !changes.is_empty() || base != Sizes::default();
     for (option, value) in changes {
         match option.as_str() {
@@ -205,6 +208,8 @@ mod tests {
             "attach h1 -- more",
             "attach h1 --force",
             "detach h1 --low-gm 64",
+            "detach h1 --huge-gtt",
+            "attach h1 --huge-gtt=yes",
             "list h1",
             "attach h1 --timeout soon",
         ] {

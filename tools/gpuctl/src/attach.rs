@@ -86,6 +86,8 @@ impl Session<'_> {
             self.store.write(&node(name), &value.to_string())?;
         }
         self.store.write(&node("display"), &sizes.display)?;
+        let huge_gtt = if sizes.huge_gtt { "1" } else { "0" };
+        self.store.write(&node("huge-gtt"), huge_gtt)?;
 
         if self.command(guest, "attach")? == "needs-target" {
             self.toolstack.set_target(self.service, guest)?;

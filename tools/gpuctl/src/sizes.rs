@@ -15,6 +15,8 @@ pub struct Sizes {
     pub weight: u32,
     /// `none`, or the one screen's size as `WIDTHxHEIGHT`.
     pub display: String,
+    /// Whether the guest is told that it may use 64 KiB and 2 MiB pages.
+    pub huge_gtt: bool,
 }
 
 /// One of the types an administrator may know from GVT-g.
@@ -66,6 +68,7 @@ impl Preset {
             fences: 4,
             weight: self.weight,
             display: "none".into(),
+            huge_gtt: false,
         }
     }
 }

@@ -212,7 +212,8 @@ fn answering(
 fn a_command_is_the_last_thing_written_and_finds_every_size() {
     let seen = Arc::new(Mutex::new(None));
     let inside = Arc::clone(&seen);
-    let line = "attach h1 --low-gm 32 --high-gm 1G --fences 2 --weight 7 --display 800x600";
+    let line = "attach h1 --low-gm 32 --high-gm 1G --fences 2 --weight 7 --display 800x600 \
+                --huge-gtt";
     let (answer, done, tree) = command(line, tree(), None, move |tree, path, value| {
         if path.ends_with("/command") {
             *inside.lock().unwrap() = Some((value.to_vec(), tree.clone()));
@@ -229,6 +230,7 @@ fn a_command_is_the_last_thing_written_and_finds_every_size() {
         ("fences", "2"),
         ("weight", "7"),
         ("display", "800x600"),
+        ("huge-gtt", "1"),
     ] {
         let node = format!("/local/domain/3/data/gpu/vgpu/7/{name}");
         assert_eq!(at_command.get(&node).unwrap(), value.as_bytes(), "{name}");

@@ -13,6 +13,8 @@ use crate::failure::At;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::failure::printable;
+use crate::setup;
+use crate::setup::Part;
 use crate::setup::Products;
 use std::fs;
 use std::path::Path;
@@ -33,6 +35,17 @@ pub struct Options {
     pub flask: bool,
     /// For a person: everything that is said goes to the terminal, consoles as they grow.
     pub live: bool,
+}
+
+/// What a run on this hypervisor and with these scenarios needs from the cache.
+pub fn products(hypervisor: Part, scenarios: &[Scenario]) -> Outcome<Products> {
+    let mut parts = vec![hypervisor, Part::Dom0, Part::Kernel];
+    for part in scenarios.iter().flat_map(|scenario| &scenario.needs) {
+        if !parts.contains(part) {
+            parts.push(*part);
+        }
+    }
+    setup::ensure(&parts, false)
 }
 
 /// Boots, runs the scenarios, and writes all logs to `folder`. The report is judged.
@@ -76,7 +89,7 @@ pub fn run(
     // The policy is found by its magic number.
     let mut modules = format!(
         "{} {arguments},{}",
-        escaped(&products.kernel)?,
+        escaped(&products.kernel.image)?,
         escaped(&initrd)?
     );
     if let Some(policy) = policy {

@@ -3,6 +3,11 @@
 //! Per entry: "070701", thirteen fields of eight hex digits, the name with its NUL, and the data; name
 //! and data are padded to four bytes. "TRAILER!!!" ends the archive.
 
+use crate::failure::At;
+use crate::failure::Outcome;
+use std::fs;
+use std::path::Path;
+
 /// An archive under construction.
 #[derive(Debug, Default)]
 pub struct Cpio {
@@ -22,6 +27,30 @@ impl Cpio {
     /// Adds an executable file. (So are all files of an initramfs of ours; it harms nothing.)
     pub fn file(&mut self, name: &str, data: &[u8]) {
         self.entry(name, PROGRAM, data);
+    }
+
+    /// Adds everything below a folder of the host, sorted by name, without links and permissions.
+    pub fn tree(&mut self, root: &Path) -> Outcome<()> {
+        self.below(root, "")
+    }
+
+    fn below(&mut self, folder: &Path, prefix: &str) -> Outcome<()> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).at("read", folder)? {
+            names.push(entry.at("read", folder)?.file_name());
+        }
+        names.sort();
+        for name in names {
+            let path = folder.join(&name);
+            let inside = format!("{prefix}{}", name.to_string_lossy());
+            if path.is_dir() {
+                self.folder(&inside);
+                self.below(&path, &format!("{inside}/"))?;
+            } else {
+                self.file(&inside, &fs::read(&path).at("read", &path)?);
+            }
+        }
+        Ok(())
     }
 
     /// The archive.
@@ -69,6 +98,7 @@ impl Cpio {
 mod tests {
     use super::Cpio;
     use proptest::prelude::*;
+    use std::fs;
 
     /// A plain reader: names and data up to the trailer.
     fn read(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -92,6 +122,22 @@ mod tests {
             entries.push((name, archive[data..data + size].to_vec()));
             at = (data + size).next_multiple_of(4);
         }
+    }
+
+    #[test]
+    fn a_tree_comes_with_its_folders_before_what_is_in_them() {
+        let root = std::env::temp_dir().join(format!("xtask-cpio-{}", std::process::id()));
+        fs::create_dir_all(root.join("usr/bin")).expect("temporary folder");
+        for name in ["usr/bin/b", "usr/a", "z"] {
+            fs::write(root.join(name), name).expect("write");
+        }
+        let mut cpio = Cpio::default();
+        cpio.tree(&root).expect("readable");
+        fs::remove_dir_all(&root).expect("remove");
+        let entries = read(&cpio.finish());
+        let names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["usr", "usr/a", "usr/bin", "usr/bin/b", "z"]);
+        assert_eq!(entries[3].1, b"usr/bin/b");
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Builds what goes into a machine: the image, gpuctl for Dom0, the guests' test program.
+//! Builds what goes into a machine: the image, gpuctl for Dom0, the guests' test programs.
 
 use crate::command;
 use crate::failure::Failure;
@@ -24,11 +24,21 @@ pub fn gpuctl(log: &Path) -> Outcome<PathBuf> {
     executable(&mut cargo, log)
 }
 
-/// The program that the guests run. Static, since nothing else is in their initrd.
+/// The program of guests without a driver.
 pub fn guest_test(log: &Path) -> Outcome<PathBuf> {
+    for_guests("guest-test", log)
+}
+
+/// The program of guests with i915.
+pub fn guest_render(log: &Path) -> Outcome<PathBuf> {
+    for_guests("guest-render", log)
+}
+
+/// Static, since no library is in their initrd.
+fn for_guests(package: &str, log: &Path) -> Outcome<PathBuf> {
     let mut cargo = command::cargo();
     // With --target, the flag does not reach build scripts and proc-macros.
-    cargo.args(["rustc", "--release", "--package", "guest-test"]);
+    cargo.args(["rustc", "--release", "--package", package]);
     cargo.args(["--target", "x86_64-unknown-linux-gnu"]);
     let flags = ["--", "-C", "target-feature=+crt-static"];
     executable_with(&mut cargo, &flags, log)

@@ -23,6 +23,9 @@ use std::time::Instant;
 /// isa-debug-exit's `(0x10 << 1) | 1`: the image's way to say that all went well.
 pub const SUCCESS: i32 = 33;
 
+/// The same of a run in which checks failed.
+pub const FAILED: i32 = 43;
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ending {

@@ -31,10 +31,46 @@ pub fn pack(
     };
     copy(&image::image(true, log)?, "image")?;
     copy(&image::gpuctl(log)?, "gpuctl")?;
-    copy(&products.kernel, "guest-kernel")?;
     let guest_test = image::guest_test(log)?;
-    let guest = tree.join("guest-initrd");
-    fs::write(&guest, initrd::guest(products, &guest_test, log)?).at("write", &guest)?;
+    let guest_render = image::guest_render(log)?;
+    let kernels = [
+        (Some(&products.kernel), ""),
+        (products.kernel_6_1.as_ref(), "-6.1"),
+    ];
+    for (kernel, suffix) in kernels {
+        let Some(kernel) = kernel else { continue };
+        copy(&kernel.image, &format!("guest-kernel{suffix}"))?;
+        let guest = tree.join(format!("guest-initrd{suffix}"));
+        let initrd = initrd::guest(products, kernel, &guest_test, log)?;
+        fs::write(&guest, initrd).at("write", &guest)?;
+        let guest = tree.join(format!("i915-initrd{suffix}"));
+        let initrd = initrd::i915(products, kernel, &guest_render, log)?;
+        fs::write(&guest, initrd).at("write", &guest)?;
+    }
+    if let Some(tests) = &products.selftests {
+        let folder = tree.join("selftests");
+        fs::create_dir_all(&folder).at("create", &folder)?;
+        copy(&tests.kernel.image, "selftests/kernel")?;
+        let initrd = initrd::selftests(products, &tests.kernel, log)?;
+        let groups: String = tests
+            .groups
+            .iter()
+            .map(|group| format!("{group}\n"))
+            .collect();
+        let filter = format!("{}\n", tests.filter);
+        for (name, data) in [
+            ("initrd", initrd),
+            ("groups", groups.into_bytes()),
+            ("filter", filter.into_bytes()),
+        ] {
+            let path = folder.join(name);
+            fs::write(&path, data).at("write", &path)?;
+        }
+    }
+    if let Some(clients) = &products.clients {
+        let path = tree.join("clients");
+        fs::write(&path, initrd::clients(clients)?).at("write", &path)?;
+    }
 
     let testbed = root.join("testbed");
     copy(&testbed.join("dom0-init"), "dom0-init")?;

@@ -115,6 +115,7 @@ mod tests {
         Scenario {
             name: name.to_owned(),
             stages: Vec::new(),
+            needs: Vec::new(),
             timeout: Duration::from_secs(1),
             checks,
         }

@@ -4,6 +4,7 @@ use crate::failure::At;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::paths;
+use crate::setup::Part;
 use std::fs;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct Scenario {
     pub name: String,
     /// The stages that run it; `# stages: xen flask`.
     pub stages: Vec<String>,
+    /// What it needs besides a hypervisor, Dom0 and its kernel; `# needs: kernel-6.1`.
+    pub needs: Vec<Part>,
     /// How long it may take; `# timeout: 240`. dom0-init reads the same line.
     pub timeout: Duration,
     /// Fewer results than this are a failure; `# checks: 5`.
@@ -65,6 +68,7 @@ impl Scenario {
         let mut scenario = Self {
             name: name.to_owned(),
             stages: Vec::new(),
+            needs: Vec::new(),
             timeout: Duration::from_secs(240),
             checks: 0,
         };
@@ -86,6 +90,7 @@ impl Scenario {
             };
             match key {
                 "stages" => scenario.stages = words.map(str::to_owned).collect(),
+                "needs" => scenario.needs = words.map(Part::named).collect::<Outcome<_>>()?,
                 "timeout" => {
                     scenario.timeout = Duration::from_secs(number(words.next())?.into());
                 }
@@ -103,16 +108,18 @@ mod tests {
 
     #[test]
     fn the_header_says_where_it_runs_how_long_and_what_it_must_show() {
-        let text =
-            "# Shows: this.\n# stages: xen flask\n# timeout: 90   generous\n# checks: 5\nok a\n";
+        let text = "# Shows: this.\n# stages: xen flask\n# timeout: 90   generous\n\
+                    # needs: kernel-6.1\n# checks: 5\nok a\n";
         let scenario = Scenario::parse("two-guests", text).expect("a good header");
         assert_eq!(scenario.stages, ["xen", "flask"]);
+        assert_eq!(scenario.needs, [Part::Kernel61]);
         assert_eq!(scenario.timeout, Duration::from_secs(90));
         assert_eq!(scenario.checks, 5);
     }
 
     #[test]
-    fn a_bad_number_or_name_is_refused() {
+    fn a_bad_number_name_or_need_is_refused() {
+        assert!(Scenario::parse("a", "# needs: kernel-0.1\n").is_err());
         assert!(Scenario::parse("a", "# timeout: soon\n").is_err());
         assert!(Scenario::parse("a:b", "").is_err());
         assert!(Scenario::parse("a,b", "").is_err());

@@ -1,8 +1,9 @@
-//! Packages of the test bed's Debian suite, through an apt of our own.
+//! Packages of one of the test bed's Debian suites, through an apt of our own.
 //!
-//! Everything apt keeps (configuration, lists, status, archives) is in a folder of the cache, so that
-//! the machine's own apt stays as it is and nobody needs to be root. The status file is empty: apt
-//! then plans a whole system. Signatures are checked against debian-archive-keyring.
+//! Everything apt keeps (configuration, lists, status, archives) is in a folder of the cache, one for
+//! each suite, so that the machine's own apt stays as it is and nobody needs to be root. The status
+//! file is empty: apt then plans a whole system. Signatures are checked against
+//! debian-archive-keyring.
 
 use super::sources::Mirror;
 use crate::command;
@@ -15,14 +16,22 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The suite that Dom0, its kernel and the hypervisor come from.
-pub const SUITE: &str = "trixie";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const HELPER: &str = "/usr/lib/apt/apt-helper";
+
+/// A package in one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
 
 /// An apt that knows one suite only.
 #[derive(Debug)]
 pub struct Archive {
+    suite: &'static str,
     folder: PathBuf,
     log: PathBuf,
 }
@@ -38,17 +47,30 @@ pub struct SourceFile {
     pub hash: String,
 }
 
+impl SourceFile {
+    /// Another file of the same folder of the archive's pool.
+    pub fn beside(&self, name: &str, hash: &str) -> Option<Self> {
+        let (folder, _) = self.uri.rsplit_once('/')?;
+        Some(Self {
+            uri: format!("{folder}/{}", name.replace('+', "%2b")),
+            name: name.to_owned(),
+            hash: hash.to_owned(),
+        })
+    }
+}
+
 impl Archive {
     /// Prepares the private apt in the cache and gets the package lists.
-    pub fn open(cache: &Path, log: &Path) -> Outcome<Self> {
+    pub fn open(suite: &'static str, cache: &Path, log: &Path) -> Outcome<Self> {
         let archive = Self {
-            folder: cache.join("apt"),
+            suite,
+            folder: cache.join(format!("apt-{suite}")),
             log: log.to_path_buf(),
         };
         archive.configure(&Mirror::of_this_machine()?)?;
         command::run(archive.apt("apt-get")?.arg("update"), log).map_err(|failure| Failure {
             message: format!(
-                "{} (does the mirror have {SUITE}? GSD_MIRROR names another; a signature \
+                "{} (does the mirror have {suite}? GSD_MIRROR names another; a signature \
                      that cannot be checked: upgrade the package debian-archive-keyring)",
                 failure.message
             ),
@@ -72,7 +94,10 @@ impl Archive {
             fs::write(&path, text).at("write", &path)
         };
         write("state/status", "")?;
-        write("etc/sources.list.d/suite.sources", &sources(mirror))?;
+        write(
+            "etc/sources.list.d/suite.sources",
+            &sources(self.suite, mirror),
+        )?;
         write("etc/preferences", "")?;
 
         let dump = command::text(command::command("apt-config")?.arg("dump"), &self.log)?;
@@ -119,9 +144,18 @@ impl Archive {
             .collect();
         versions.dedup();
         if versions.is_empty() {
-            return Err(Failure::new(format!("{SUITE} has no package {package}")));
+            let suite = self.suite;
+            return Err(Failure::new(format!("{suite} has no package {package}")));
         }
         Ok(versions)
+    }
+
+    /// The package in its newest version.
+    pub fn newest(&self, package: &str) -> Outcome<Package> {
+        Ok(Package {
+            name: package.to_owned(),
+            version: self.versions(package)?.swap_remove(0),
+        })
     }
 
     /// The first package that `package` depends on.
@@ -130,7 +164,7 @@ impl Archive {
         text.lines()
             .find_map(|line| line.strip_prefix("Depends: ")?.split([' ', ',']).next())
             .map(str::to_owned)
-            .ok_or_else(|| Failure::new(format!("{package} of {SUITE} depends on nothing")))
+            .ok_or_else(|| Failure::new(format!("{package} of {} depends on nothing", self.suite)))
     }
 
     /// The upstream tarball of a source package's version.
@@ -185,12 +219,12 @@ impl Archive {
     }
 
     /// Downloads one package alone and unpacks it into `folder`.
-    pub fn unpack(&self, package: &str, version: &str, folder: &Path, log: &Path) -> Outcome<()> {
+    pub fn unpack(&self, package: &Package, folder: &Path, log: &Path) -> Outcome<()> {
         let downloads = folder.with_extension("download");
         fs::create_dir_all(&downloads).at("create", &downloads)?;
         let mut download = self.apt("apt-get")?;
         download
-            .args(["download", &format!("{package}={version}")])
+            .args(["download", &format!("{}={}", package.name, package.version)])
             .current_dir(&downloads);
         command::run(&mut download, log)?;
         for file in fs::read_dir(&downloads).at("read", &downloads)? {
@@ -212,17 +246,17 @@ pub fn unpack(package: &Path, folder: &Path, log: &Path) -> Outcome<()> {
     command::run(unpack.arg("--extract").arg(package).arg(folder), log)
 }
 
-/// The suite at the mirror, in deb822 format.
-fn sources(mirror: &Mirror) -> String {
+/// A suite at the mirror, in deb822 format.
+fn sources(suite: &str, mirror: &Mirror) -> String {
     let paragraph = |uri: &str, suites: &str| {
         format!(
             "Types: deb deb-src\nURIs: {uri}\nSuites: {suites}\nComponents: main\n\
              Signed-By: {KEYRING}\n\n"
         )
     };
-    let mut text = paragraph(&mirror.main, &format!("{SUITE} {SUITE}-updates"));
+    let mut text = paragraph(&mirror.main, &format!("{suite} {suite}-updates"));
     if let Some(security) = &mirror.security {
-        text += &paragraph(security, &format!("{SUITE}-security"));
+        text += &paragraph(security, &format!("{suite}-security"));
     }
     text
 }
@@ -273,6 +307,16 @@ mod tests {
     }
 
     #[test]
+    fn another_file_of_the_pool_is_found_beside_the_first() {
+        let file = file_line("'http://m.example/pool/x/x_2.orig.tar.xz' x_2.orig.tar.xz 49 ");
+        let older = file.expect("a file").beside("x_1+1.tar.xz", "SHA256:ab");
+        let older = older.expect("a folder");
+        assert_eq!(older.uri, "http://m.example/pool/x/x_1%2b1.tar.xz");
+        assert_eq!(older.name, "x_1+1.tar.xz");
+        assert_eq!(older.hash, "SHA256:ab");
+    }
+
+    #[test]
     fn of_the_machines_apt_only_the_way_to_the_network_is_taken_over() {
         let dump = "\
 APT::Update::Post-Invoke-Success:: \"something\";
@@ -292,8 +336,8 @@ DPkg::Post-Invoke:: \"rm -f x\";
             main: "http://m.example/debian".to_owned(),
             security: None,
         };
-        assert_eq!(sources(&mirror).matches("Types:").count(), 1);
+        assert_eq!(sources("bookworm", &mirror).matches("Types:").count(), 1);
         mirror.security = Some("http://s.example/".to_owned());
-        assert!(sources(&mirror).contains("Suites: trixie-security\n"));
+        assert!(sources("bookworm", &mirror).contains("Suites: bookworm-security\n"));
     }
 }

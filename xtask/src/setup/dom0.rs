@@ -59,7 +59,7 @@ const LEFT_OUT: [&str; 5] = [
 
 /// `root.ext4` and `busybox`.
 pub fn product(cache: &Path, resolved: &Resolved) -> Product {
-    let packages = resolved.dom0.join("\n");
+    let packages = resolved.files.join("\n");
     Product::new(cache, "dom0", &[RECIPE.as_bytes(), packages.as_bytes()])
 }
 
@@ -69,7 +69,7 @@ pub fn build(archive: &Archive, resolved: &Resolved, folder: &Path, log: &Path) 
     let root = folder.join("root");
     // base-files has the links /bin -> usr/bin and the like, which must be there first.
     let (first, rest): (Vec<_>, Vec<_>) = resolved
-        .dom0
+        .files
         .iter()
         .partition(|name| name.starts_with("base-files_"));
     for name in first.into_iter().chain(rest) {

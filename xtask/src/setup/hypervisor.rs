@@ -5,6 +5,7 @@
 //! moves a load of it behind the point where that is gone (fatal page fault at the first domain).
 
 use super::archive::Archive;
+use super::archive::Package;
 use super::resolved::Resolved;
 use crate::cache::Product;
 use crate::command;
@@ -19,6 +20,15 @@ const RECIPE: &str = "1";
 
 /// Debian's package of the hypervisor.
 pub const PACKAGE: &str = "xen-hypervisor-4.20-amd64";
+/// A release that refuses what we need (`xen::detect::Version::REQUIRED`).
+pub const OLD_PACKAGE: &str = "xen-hypervisor-4.17-amd64";
+
+/// An upstream tarball that Debian's pool keeps: for days on which the index already names a newer
+/// one that mirrors do not have. The tools of a series work with every hypervisor of it.
+pub const SPARE_SOURCE: &str = "xen_4.20.3+127-gc42374a105.orig.tar.xz";
+/// What the signed index said of it while it was the newest.
+pub const SPARE_HASH: &str =
+    "SHA256:df0831854a55a8f31cb3cb85036f2edc928e2ef098d77f815f5714bfafac68f3";
 
 const OPTIONS: [&str; 5] = [
     "CONFIG_XSM=y",
@@ -29,8 +39,8 @@ const OPTIONS: [&str; 5] = [
 ];
 
 /// Debian's build.
-pub fn stock(cache: &Path, resolved: &Resolved) -> Product {
-    let inputs = [RECIPE.as_bytes(), resolved.xen.as_bytes()];
+pub fn stock(cache: &Path, package: &Package) -> Product {
+    let inputs = [RECIPE.as_bytes(), package.version.as_bytes()];
     Product::new(cache, "xen-stock", &inputs)
 }
 
@@ -43,16 +53,16 @@ pub fn flask(cache: &Path, resolved: &Resolved) -> Product {
 }
 
 /// `folder/xen` from the package.
-pub fn unpack(archive: &Archive, resolved: &Resolved, folder: &Path, log: &Path) -> Outcome<()> {
+pub fn unpack(archive: &Archive, package: &Package, folder: &Path, log: &Path) -> Outcome<()> {
     let tree = folder.join("tree");
-    archive.unpack(PACKAGE, &resolved.xen, &tree, log)?;
+    archive.unpack(package, &tree, log)?;
     let boot = tree.join("boot");
     let image = fs::read_dir(&boot)
         .at("read", &boot)?
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "gz"))
-        .ok_or_else(|| Failure::new(format!("{PACKAGE} has no /boot/*.gz")))?;
+        .ok_or_else(|| Failure::new(format!("{} has no /boot/*.gz", package.name)))?;
     // QEMU takes the ELF file, not its compressed form.
     let elf = command::output(command::command("gzip")?.arg("-dc").arg(&image), log)?;
     let path = folder.join("xen");

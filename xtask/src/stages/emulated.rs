@@ -6,6 +6,7 @@ use crate::bed::chain;
 use crate::bed::chain::Options;
 use crate::bed::image;
 use crate::bed::machine;
+use crate::bed::machine::Ending;
 use crate::bed::report::Check;
 use crate::bed::report::Report;
 use crate::bed::scenario::Scenario;
@@ -92,27 +93,69 @@ fn first_access(image: &Path, folder: &Path) -> Outcome<Duration> {
 const DOM0_CHECKS: usize = 68;
 
 pub fn dom0(folder: &Path) -> Outcome<Summary> {
-    let products = setup::ensure(&[Part::Stock], false)?;
+    let products = setup::ensure(&[Part::Stock, Part::OldXen], false)?;
     let image = image::image(true, &folder.join("build.log"))?;
-    let mut qemu = dom0_machine(&products.stock, &image, "scenario=dom0 exit")?;
     let serial = folder.join("serial.log");
-    let mut report = Report::default();
-    report.line("T 0 SCENARIO dom0 start");
-    let ending = machine::run(&mut qemu, &serial, LIMIT, |line| {
-        report.line(line.strip_prefix("(d0) ").unwrap_or(line));
-        None
-    })?;
+    let mut qemu = dom0_machine(&products.stock, &image, "scenario=dom0 exit")?;
+    let (mut report, ending) = dom0_checks(&mut qemu, &serial)?;
     judge(&report.checks).map_err(|failure| failure.with_log(&serial))?;
     ending.expect(machine::SUCCESS)?;
+
+    let serial = folder.join("old-xen.log");
+    let mut qemu = dom0_machine(&products.old_xen, &image, "scenario=dom0 exit")?;
+    let (old, ending) = dom0_checks(&mut qemu, &serial)?;
+    ending.expect(machine::FAILED)?;
+    let refusal = old_xen(&old.checks).map_err(|failure| failure.with_log(&serial))?;
+    report.checks.push(refusal);
 
     let mut qemu = dom0_machine(&products.stock, &image, "loopback=2 exit")?;
     let serial = folder.join("loopback.log");
     let ending = machine::run(&mut qemu, &serial, LIMIT, |_| None)?;
     ending.expect(machine::SUCCESS)?;
     Ok(Summary {
-        note: "Debian's Xen, then loopback guests on it".to_owned(),
+        note: "Debian's Xen, one that is too old, then loopback guests".to_owned(),
         checks: report.checks,
         ..Summary::default()
+    })
+}
+
+/// Boots the image as Dom0 and collects the results of its scenario.
+fn dom0_checks(qemu: &mut Command, serial: &Path) -> Outcome<(Report, Ending)> {
+    let mut report = Report::default();
+    report.line("T 0 SCENARIO dom0 start");
+    let ending = machine::run(qemu, serial, LIMIT, |line| {
+        report.line(line.strip_prefix("(d0) ").unwrap_or(line));
+        None
+    })?;
+    Ok((report, ending))
+}
+
+/// On a Xen that is too old everything works but what it refuses, and the image names that.
+fn old_xen(checks: &[Check]) -> Outcome<Check> {
+    let mut failed = checks.iter().filter(|check| check.failure.is_some());
+    let (Some(only), None) = (failed.next(), failed.next()) else {
+        let count = checks
+            .iter()
+            .filter(|check| check.failure.is_some())
+            .count();
+        return Err(Failure::new(format!(
+            "{count} checks failed on the old Xen, not one"
+        )));
+    };
+    let said = only.failure.as_deref().unwrap_or_default();
+    let words = [
+        "Xen 4.17 refuses XENMEM_acquire_resource",
+        "needs 4.19 or newer",
+    ];
+    if only.name != "dom0/version-new-enough" || !words.iter().all(|words| said.contains(words)) {
+        return Err(Failure::new(format!(
+            "{} said on the old Xen: {said}",
+            only.name
+        )));
+    }
+    Ok(Check {
+        name: "dom0/old-xen-named".to_owned(),
+        failure: None,
     })
 }
 
@@ -174,7 +217,7 @@ fn whole_chain(stage: &str, flask: bool, folder: &Path) -> Outcome<Summary> {
         )));
     }
     let hypervisor = if flask { Part::Flask } else { Part::Stock };
-    let products = setup::ensure(&[hypervisor, Part::Dom0, Part::Kernel], false)?;
+    let products = chain::products(hypervisor, &scenarios)?;
     let options = Options { flask, live: false };
     let report = chain::run(&products, &scenarios, options, folder)?;
     Ok(Summary {
@@ -205,5 +248,23 @@ mod tests {
         wrong[7].failure = Some("why".to_owned());
         let failed = judge(&wrong).expect_err("one failed");
         assert!(failed.message.contains("dom0/7"));
+    }
+
+    #[test]
+    fn an_old_xen_must_be_named_and_nothing_else_may_fail() {
+        let mut all = checks(3);
+        assert!(old_xen(&all).is_err());
+        all[1] = Check {
+            name: "dom0/version-new-enough".to_owned(),
+            failure: Some(
+                "Xen 4.17 refuses XENMEM_acquire_resource to us: needs 4.19 or newer".to_owned(),
+            ),
+        };
+        assert!(old_xen(&all).is_ok());
+        all[2].failure = Some("why".to_owned());
+        assert!(old_xen(&all).is_err());
+        all[2].failure = None;
+        all[1].failure = Some("too old".to_owned());
+        assert!(old_xen(&all).is_err());
     }
 }

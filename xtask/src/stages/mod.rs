@@ -101,7 +101,7 @@ pub const STAGES: [Stage; 11] = [
     },
     Stage {
         name: "dom0",
-        about: "the image as the PVH Dom0 of Debian's Xen tries all that one domain can",
+        about: "the image as PVH Dom0 tries all that one domain can, on Debian's Xen and an old one",
         needs: Some("image"),
         run: emulated::dom0,
     },

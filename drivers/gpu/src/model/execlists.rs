@@ -1,17 +1,21 @@
 //! Execlists: submissions in, context-status events out, one context loaded in between.
 //!
-//! | situation | event |
-//! |---|---|
-//! | submission while idle | idle-to-active |
-//! | element 0 done, element 1 valid | element-switch, complete |
-//! | last element done | active-to-idle, complete |
-//! | submission, element 0 is the running context | preempted, lite-restore |
-//! | submission of another context, at an arbitration point | preempted |
+//! ```text
+//!              Start: idle-to-active
+//!   Idle ------------------------------> Active ---+ Execute: a command
+//!     ^                                   | ^  ^   | LiteRestore: preempted, lite-restore
+//!     |  Complete: active-to-idle,        | |  +---+
+//!     +--------------- complete ----------+ |
+//!     +- Yield: active-to-idle, semaphore   |  Preempt: preempted
+//!                                           +- Complete: element-switch, complete
+//!                                           +- Yield: element-switch, semaphore
+//! ```
 //!
-//! Each event in this order: image saved, entry, write pointer, registers, interrupt. What the
-//! commands stored was visible before. A driver takes over a submission exactly when it sees
-//! idle-to-active or preempted (Linux `process_csb`), so each submission causes exactly one.
-//! Source: PRM Kaby Lake vol. 7, "execlist mode"; `docs/hardware.md`.
+//! [`Streamer::next`] picks the transition, one step performs it. Each event in this order: image
+//! saved, entry, write pointer, registers, interrupt. What the commands stored was visible before.
+//! A driver takes over a submission exactly when it sees idle-to-active or preempted (Linux
+//! `process_csb`), so each submission causes exactly one. Source: PRM Kaby Lake vol. 7, "execlist
+//! mode"; `docs/hardware.md`.
 
 use arrayvec::ArrayVec;
 
@@ -40,45 +44,67 @@ pub enum Turn {
     Idle,
 }
 
+/// What an engine does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Move {
+    /// Nothing.
+    Rest,
+    /// Takes the pending pair: it was idle.
+    Start,
+    /// Takes the pending pair, whose first element runs already: its TAIL moved, nothing else.
+    LiteRestore,
+    /// Takes the pending pair in the place of the running one.
+    Preempt,
+    /// Leaves the running context, which has nothing more to execute, for the second element.
+    Complete,
+    /// Leaves the running context at a semaphore for the second element.
+    Yield,
+    /// Executes a command of the running context.
+    Execute,
+}
+
 impl Streamer {
+    /// The next transition.
+    fn next<D: Dma>(&self, uncore: &Uncore<D>) -> Move {
+        if self.fault.is_some() || self.held || self.stopped(uncore) {
+            return Move::Rest;
+        }
+        match (&self.running, &self.pending) {
+            (None, None) => Move::Rest,
+            (None, Some(_)) => Move::Start,
+            (Some(running), Some([first, _])) if running.resumes(*first) => Move::LiteRestore,
+            (Some(running), Some(_)) if running.preemptible() => Move::Preempt,
+            (Some(running), _) if running.done() => Move::Complete,
+            (Some(running), None) if running.yields() => Move::Yield,
+            (Some(_), _) => Move::Execute,
+        }
+    }
+
     /// The smallest thing the engine does at a time: a switch or a command.
     pub fn step<D: Dma>(&mut self, uncore: &mut Uncore<D>) -> Turn {
-        if self.fault.is_some() || self.held || self.stopped(uncore) {
-            return Turn::Idle;
-        }
-        let Some(running) = &self.running else {
-            let Some(elements) = self.pending.take() else {
-                return Turn::Idle;
-            };
-            self.event(uncore, status::IDLE_TO_ACTIVE, 0);
-            self.load(uncore, elements);
-            return Turn::Worked;
-        };
-        let switchable = !running.blitting && running.prologue.is_empty();
-        if let Some([first, _]) = self.pending
-            && switchable
-        {
-            let same = first.lrca() == running.descriptor.lrca();
-            if same && first.0 & Descriptor::FORCE_RESTORE == 0 {
-                self.lite_restore(uncore);
-                return Turn::Worked;
+        match self.next(uncore) {
+            Move::Rest => return Turn::Idle,
+            Move::Start => {
+                self.event(uncore, status::IDLE_TO_ACTIVE, 0);
+                self.take(uncore);
             }
-            if running.preemptible() {
-                self.preempt(uncore);
-                return Turn::Worked;
+            Move::LiteRestore => self.lite_restore(uncore),
+            Move::Preempt => {
+                let id = self.unload(uncore);
+                self.event(uncore, status::PREEMPTED, id);
+                self.take(uncore);
             }
+            Move::Complete => self.leave(uncore, status::COMPLETE),
+            Move::Yield => self.leave(uncore, status::WAIT_ON_SEMAPHORE),
+            Move::Execute => match self.execute(uncore) {
+                Ok(turn) => return turn,
+                Err(fault) => {
+                    self.halt(uncore, fault);
+                    return Turn::Idle;
+                }
+            },
         }
-        if running.done() {
-            self.complete(uncore);
-            return Turn::Worked;
-        }
-        match self.execute(uncore) {
-            Ok(turn) => turn,
-            Err(fault) => {
-                self.halt(uncore, fault);
-                Turn::Idle
-            }
-        }
+        Turn::Worked
     }
 
     /// The running context is submitted again: its tail moved, nothing else.
@@ -101,25 +127,22 @@ impl Streamer {
         self.event(uncore, status::PREEMPTED | status::LITE_RESTORE, id);
     }
 
-    /// Another submission takes the running one's place.
-    fn preempt<D: Dma>(&mut self, uncore: &mut Uncore<D>) {
-        let Some(elements) = self.pending.take() else {
-            return;
-        };
-        let id = self.unload(uncore);
-        self.event(uncore, status::PREEMPTED, id);
-        self.load(uncore, elements);
+    /// Loads the pending pair.
+    fn take<D: Dma>(&mut self, uncore: &mut Uncore<D>) {
+        if let Some(elements) = self.pending.take() {
+            self.load(uncore, elements);
+        }
     }
 
-    /// The running context has nothing more to execute.
-    fn complete<D: Dma>(&mut self, uncore: &mut Uncore<D>) {
+    /// The running context makes room for the second element, or for nothing.
+    fn leave<D: Dma>(&mut self, uncore: &mut Uncore<D>, why: u32) {
         let id = self.unload(uncore);
         let next = core::mem::take(&mut self.waiting);
         if next.valid() {
-            self.event(uncore, status::ELEMENT_SWITCH | status::COMPLETE, id);
+            self.event(uncore, status::ELEMENT_SWITCH | why, id);
             self.load(uncore, [next, Descriptor::default()]);
         } else {
-            self.event(uncore, status::ACTIVE_TO_IDLE | status::COMPLETE, id);
+            self.event(uncore, status::ACTIVE_TO_IDLE | why, id);
         }
     }
 
@@ -154,6 +177,8 @@ impl Streamer {
         let page = read_page(uncore, &view, at).map_err(|_| no_context(first))?;
         image::load(&page, self.engine, &mut uncore.file);
 
+        // A masked register: what the image leaves out stays as it is.
+        let control = uncore.file.get(self.engine.base() + image::CONTEXT_CONTROL);
         let value = |index: usize| image::value(&page, index);
         let wide = Descriptor::PPGTT_64 | Descriptor::PRIVILEGE;
         if first.0 & wide == wide {
@@ -176,6 +201,7 @@ impl Streamer {
             arbitration_point: false,
             blitting: false,
             semaphore_reported: false,
+            synchronous_switch: control & context::INHIBIT_SYNCHRONOUS_SWITCH == 0,
             timestamp: value(context::TIMESTAMP),
             ran: 0,
         })
@@ -204,11 +230,11 @@ impl Streamer {
         image::set(&mut page, context::TIMESTAMP, running.context_timestamp());
         for (at, batch) in image::BATCH.into_iter().zip(running.batches) {
             let (address, state) = batch.map_or((0, 0), |batch| {
-                let space = match batch.space {
+                let state = match batch.space {
                     Space::Process => image::BATCH_PPGTT,
                     Space::Global => 0,
                 };
-                (batch.address, image::BATCH_VALID | space)
+                (batch.address | u64::from(image::BATCH_VALID), state)
             });
             image::set(&mut page, at, (address >> 32) as u32);
             image::set(&mut page, at + 2, address as u32);
@@ -259,11 +285,27 @@ impl Running {
         self.batch().is_none() && self.ring.empty()
     }
 
-    /// Whether another context may take the engine now. Between ring commands, or after a
-    /// command of a batch at which the hardware arbitrates; never with nothing left to do, so
-    /// that a context that is through is reported complete.
+    /// Between two commands, and not inside the restore's own batches.
+    fn settled(&self) -> bool {
+        !self.blitting && self.prologue.is_empty()
+    }
+
+    /// Whether a submission of `first` is one of the context that runs anyway.
+    fn resumes(&self, first: Descriptor) -> bool {
+        let same = first.lrca() == self.descriptor.lrca();
+        self.settled() && same && first.0 & Descriptor::FORCE_RESTORE == 0
+    }
+
+    /// Whether another context may take the engine now: at an arbitration point, and never with
+    /// nothing left to do, so that a context that is through is reported complete.
     fn preemptible(&self) -> bool {
-        self.arbitration && !self.done() && (self.batch().is_none() || self.arbitration_point)
+        self.settled() && self.arbitration && self.arbitration_point && !self.done()
+    }
+
+    /// Whether it goes away by itself: it waits for a semaphore, and its image does not inhibit
+    /// the switch.
+    fn yields(&self) -> bool {
+        self.semaphore_reported && self.synchronous_switch && self.preemptible()
     }
 }
 
@@ -321,7 +363,7 @@ fn batch(high: u32, low: u32, state: u32) -> Option<Batch> {
         Space::Global
     };
     let address = u64::from(high & 0xffff) << 32 | u64::from(low & !3);
-    (state & image::BATCH_VALID != 0).then_some(Batch {
+    (low & image::BATCH_VALID != 0).then_some(Batch {
         address,
         space,
         end: None,

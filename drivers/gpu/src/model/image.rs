@@ -100,7 +100,8 @@ const ENGINE: Block = Block {
     ],
 };
 
-const CONTEXT_CONTROL: u32 = 0x244;
+/// CTX_CONTEXT_CONTROL, relative to the engine.
+pub const CONTEXT_CONTROL: u32 = 0x244;
 const BB_STATE: u32 = 0x110;
 const SBB_ADDR: u32 = 0x114;
 const SBB_STATE: u32 = 0x118;
@@ -112,7 +113,7 @@ const BB_ADDR_UDW: u32 = 0x168;
 pub const BATCH: [usize; 2] = [0x0d, 0x13];
 /// BB_STATE bit 5: the batch lies in the PPGTT.
 pub const BATCH_PPGTT: u32 = 1 << 5;
-/// BB_STATE bit 0: there is a batch to go on with.
+/// BB_ADDR bit 0: there is a batch to go on with.
 pub const BATCH_VALID: u32 = 1 << 0;
 
 const fn blocks(engine: Engine) -> [&'static Block; 4] {

@@ -91,6 +91,11 @@ impl<D: Dma> Model<D> {
         self.streamer(engine).fault
     }
 
+    /// Submissions to an engine.
+    pub fn submissions(&self, engine: Engine) -> u64 {
+        self.streamer(engine).submissions
+    }
+
     /// Submissions to an engine that were overwritten before it looked at them.
     pub fn overwritten(&self, engine: Engine) -> u64 {
         self.streamer(engine).overwritten

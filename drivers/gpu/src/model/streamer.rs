@@ -41,7 +41,9 @@ pub struct Streamer {
     pub(super) port: ArrayVec<u32, 4>,
     /// The latest complete submission, not looked at yet.
     pub(super) pending: Option<[Descriptor; 2]>,
-    /// Submissions that replaced one that was still pending.
+    /// Complete submissions.
+    pub(super) submissions: u64,
+    /// Those that replaced one that was still pending.
     pub(super) overwritten: u64,
     /// Element 1.
     pub(super) waiting: Descriptor,
@@ -75,8 +77,10 @@ pub struct Running {
     pub(super) arbitration_point: bool,
     /// A blit is under way: its command is called again.
     pub(super) blitting: bool,
-    /// An unsatisfied semaphore was reported.
+    /// It waits at a semaphore, which was reported.
     pub(super) semaphore_reported: bool,
+    /// It goes away when it waits (CTX_CONTEXT_CONTROL does not inhibit that).
+    pub(super) synchronous_switch: bool,
     /// CTX_TIMESTAMP when it was loaded.
     pub(super) timestamp: u32,
     /// Nanoseconds since.
@@ -135,6 +139,7 @@ impl Streamer {
             engine,
             port: ArrayVec::new(),
             pending: None,
+            submissions: 0,
             overwritten: 0,
             waiting: Descriptor::default(),
             running: None,
@@ -159,6 +164,7 @@ impl Streamer {
         let element = |high: u32, low: u32| Descriptor(u64::from(high) << 32 | u64::from(low));
         let elements = [element(high_0, low_0), element(high_1, low_1)];
         if elements.first().is_some_and(|element| element.valid()) {
+            self.submissions += 1;
             self.overwritten += u64::from(self.pending.is_some());
             self.pending = Some(elements);
         }
@@ -167,6 +173,7 @@ impl Streamer {
     /// Stops everything at once: nothing is saved, nothing is reported, nothing moves any more.
     pub fn reset(&mut self) {
         *self = Self {
+            submissions: self.submissions,
             overwritten: self.overwritten,
             held: self.held,
             ..Self::new(self.engine)
@@ -289,7 +296,8 @@ impl Running {
 
     /// A register that is a view of the loaded context.
     pub fn register(&self, offset: u32) -> Option<u32> {
-        let batch = self.batch().map_or(0, |batch| batch.address);
+        let valid = u64::from(super::image::BATCH_VALID);
+        let batch = self.batch().map_or(0, |batch| batch.address | valid);
         Some(match offset {
             engine::RING_HEAD => self.ring.head,
             engine::RING_TAIL => self.ring.tail,

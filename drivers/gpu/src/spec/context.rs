@@ -37,6 +37,8 @@ impl Descriptor {
 pub const CONTEXT_CONTROL: usize = 0x03;
 /// CTX_CONTEXT_CONTROL bit 0: do not restore engine state on the first run.
 pub const RESTORE_INHIBIT: u32 = 1 << 0;
+/// CTX_CONTEXT_CONTROL bit 3: no context switch at a semaphore that is not signalled.
+pub const INHIBIT_SYNCHRONOUS_SWITCH: u32 = 1 << 3;
 /// RING_HEAD.
 pub const RING_HEAD: usize = 0x05;
 /// RING_TAIL.
@@ -83,6 +85,8 @@ pub mod status {
     pub const ACTIVE_TO_IDLE: u32 = 1 << 3;
     /// Context complete.
     pub const COMPLETE: u32 = 1 << 4;
+    /// Left at a semaphore.
+    pub const WAIT_ON_SEMAPHORE: u32 = 1 << 7;
     /// Lite restore.
     pub const LITE_RESTORE: u32 = 1 << 15;
 }

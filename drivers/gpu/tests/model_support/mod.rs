@@ -8,7 +8,9 @@
 )]
 
 use gpu::model::Model;
-use gpu::spec::context::{self, Descriptor, HWSP_CSB, HWSP_CSB_WRITE, RESTORE_INHIBIT};
+use gpu::spec::context::{
+    self, Descriptor, HWSP_CSB, HWSP_CSB_WRITE, INHIBIT_SYNCHRONOUS_SWITCH, RESTORE_INHIBIT,
+};
 use gpu::spec::engine;
 use gpu::spec::gtt::{GttEntry, PpgttEntry};
 use gpu::spec::registers::{GT_INTERRUPT_BANKS, MASTER_INTERRUPT};
@@ -39,6 +41,9 @@ pub const PIPE_CONTROL: u32 = 0x7a00_0004;
 pub const WRITABLE: u64 = PpgttEntry::PRESENT | PpgttEntry::WRITABLE;
 /// Bits of a read-only one.
 pub const READ_ONLY: u64 = PpgttEntry::PRESENT;
+
+/// CTX_CONTEXT_CONTROL of a context that never ran: no switch at semaphores, nothing to restore.
+const FIRST_RUN: u32 = INHIBIT_SYNCHRONOUS_SWITCH | RESTORE_INHIBIT;
 
 /// One context-status event: status bits, context id.
 pub type Event = (u32, u32);
@@ -116,6 +121,12 @@ impl Bench {
         self.read[engine.index()] = 5;
     }
 
+    /// The engine's pointer registers were set to entry 5: so is what goes with them.
+    pub fn expect_entry_zero(&mut self, engine: Engine) {
+        self.poke(self.status[engine.index()], HWSP_CSB_WRITE, 5);
+        self.read[engine.index()] = 5;
+    }
+
     /// Reads one dword of a page, as a CPU.
     pub fn peek(&self, page: DmaPage, dword: usize) -> u32 {
         let mut bytes = [0; 4];
@@ -173,11 +184,7 @@ impl Bench {
         let ring_at = self.map(ring);
         let root = self.page(owner);
         let state = image[1];
-        self.poke(
-            state,
-            context::CONTEXT_CONTROL,
-            RESTORE_INHIBIT << 16 | RESTORE_INHIBIT,
-        );
+        self.poke(state, context::CONTEXT_CONTROL, FIRST_RUN << 16 | FIRST_RUN);
         self.poke(state, context::RING_START, ring_at);
         self.poke(state, context::RING_CTL, 1);
         self.poke(state, context::PDP0_LDW, (root.0 * PAGE_SIZE) as u32);

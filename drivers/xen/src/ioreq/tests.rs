@@ -106,6 +106,28 @@ fn a_request_is_taken_once_and_answered_once() {
 }
 
 #[test]
+fn an_answer_is_taken_when_xen_has_emptied_the_slot_and_passing_changes_nothing() {
+    let arena = Arena::new(2);
+    let xen = FakeXen::new(arena.window());
+    let mut server = attach(&xen, arena.window()).expect("set up");
+    let page = arena.window().page(1).expect("mapped");
+    assert!(server.taken(0), "nothing was asked");
+    send(&page, 0, read_of(0xf000_2034, 4));
+    assert!(!server.taken(0));
+    let Next::Request(request) = server.next(0) else {
+        panic!("not taken");
+    };
+    assert!(!server.taken(0));
+    server.complete(&request, 7).expect("notified");
+    assert!(!server.taken(0), "answered, and Xen has not looked yet");
+    page.store_u8(offset_of!(Ioreq, bits), 0);
+    assert!(server.taken(0));
+    let ports = server.ports().to_vec();
+    server.pass().expect("enabled again");
+    assert_eq!(server.ports(), ports);
+}
+
+#[test]
 fn every_refused_call_leaks_nothing() {
     let arena = Arena::new(2);
     let xen = FakeXen::new(arena.window());

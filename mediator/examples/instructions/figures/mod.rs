@@ -5,6 +5,7 @@
 mod entries;
 mod registers;
 mod submission;
+mod tables;
 
 use gpu::Engine;
 use gpu::spec::engine;
@@ -15,11 +16,12 @@ use mediator::{Access, Space};
 use crate::common::BAR0;
 use crate::driver::{self, Driver, Machine};
 use crate::measured;
-use entries::{Entry, entry_writes};
+use entries::{Entry, bursts, entry_writes};
 use registers::{busy_reads, fences_on, reads, writes};
 use submission::{
-    Commands, audits, completions, idle_rounds, lite_restores, submissions, switches,
+    Commands, audits, completions, continuations, idle_rounds, lite_restores, submissions, switches,
 };
+use tables::{changes, mappings, trapped_writes};
 
 /// One path.
 pub struct Figure {
@@ -94,12 +96,27 @@ figures! {
         "GGTT entry write, cleared" per "write": entry_writes(Entry::Cleared);
         "GGTT entry write, not its own" per "write": entry_writes(Entry::Foreign);
     }
+    Some(800), 2 {
+        "GGTT entry in a burst" per "entry": bursts();
+    }
     Some(20_000), 20 {
         "ELSP, one-batch blit" per "submission": submissions();
         "ELSP, the running context again" per "submission": lite_restores();
     }
+    Some(20_000), 20 {
+        "ELSP, one store, page tables quiet" per "submission": changes(false);
+        "ELSP, one store, an entry changed" per "submission": changes(true);
+    }
+    Some(1_000), 20 {
+        "page-table write, trapped" per "write": trapped_writes();
+    }
+    Some(1_000), 100 {
+        "page-table entry, newly shadowed" per "page": mappings();
+    }
     None, 20 {
         "service, completion" per "completion": completions();
+        "service, the context goes on" per "completion": continuations(false);
+        "service, the next context" per "completion": continuations(true);
         "service, switch between guests" per "switch": switches(false);
         "service, switch, other MOCS" per "switch": switches(true);
         "service, nothing to do" per "round": idle_rounds();
@@ -118,6 +135,7 @@ figures! {
 fn seat() -> (Machine, Driver) {
     let mut machine = driver::machine();
     let driver = Driver::new(&mut machine, 1);
+    driver::back_memory(&mut machine);
     (machine, driver)
 }
 

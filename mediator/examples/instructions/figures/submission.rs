@@ -59,7 +59,7 @@ fn painter() -> (Machine, Painter) {
 }
 
 /// The four writes of ELSP, counted.
-fn submit(machine: &mut Machine, driver: &Driver, context: &Context) {
+pub fn submit(machine: &mut Machine, driver: &Driver, context: &Context) {
     let descriptor = context.descriptor();
     for value in [0, 0, descriptor >> 32, descriptor & 0xffff_ffff] {
         let offset = context.engine.base() + engine::ELSP;
@@ -68,7 +68,7 @@ fn submit(machine: &mut Machine, driver: &Driver, context: &Context) {
 }
 
 /// Figures of work that was not done are worth nothing.
-fn check(machine: &mut Machine, driver: &Driver, engine: Engine) {
+pub fn check(machine: &mut Machine, driver: &Driver, engine: Engine) {
     assert_eq!(driver.arrived(machine, engine), driver.asked(engine));
     assert_eq!(machine.vgpu(driver.domain).counters().refused, 0);
 }
@@ -120,6 +120,26 @@ pub fn completions() -> impl FnMut(u32) -> u64 {
     }
 }
 
+/// The same, and more of the context's own ring goes on, or of another context of the guest.
+pub fn continuations(other: bool) -> impl FnMut(u32) -> u64 {
+    let (mut machine, mut painter) = painter();
+    let mut second = painter.driver.context(&mut machine, Engine::Bcs, 4);
+    move |rounds| {
+        for _ in 0..rounds {
+            painter.paint(&mut machine);
+            if other {
+                std::mem::swap(&mut painter.context, &mut second);
+            }
+            painter.paint(&mut machine);
+            execute(&mut machine);
+            measured::service(&mut machine);
+            settle(&mut machine, &painter.driver);
+        }
+        painter.check(&mut machine);
+        rounds.into()
+    }
+}
+
 /// The same while audited work of another guest waits for the engine, and gets it. Two drivers
 /// of one kind write the same values to the registers that are switched, MOCS among them.
 pub fn switches(other_mocs: bool) -> impl FnMut(u32) -> u64 {
@@ -128,6 +148,7 @@ pub fn switches(other_mocs: bool) -> impl FnMut(u32) -> u64 {
     let (mut machine, mut first) = painter();
     let driver = Driver::new(&mut machine, 2);
     let mut second = Painter::new(&mut machine, driver);
+    driver::back_memory(&mut machine);
     for register in (0..64).filter(|_| other_mocs) {
         machine.write(second.driver.domain, MOCS + register * 4, 0x30);
     }

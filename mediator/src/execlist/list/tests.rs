@@ -1,8 +1,8 @@
 //! Each row of the contract by name, and every sequence against what the Linux driver assumes.
 
 use super::*;
+use crate::linux::port::{Element, Port};
 use proptest::prelude::*;
-use std::collections::VecDeque;
 
 fn context(number: u32) -> Descriptor {
     Descriptor(u64::from(number) << 32 | u64::from(number) << 12 | Descriptor::VALID)
@@ -27,7 +27,10 @@ fn events(act: impl FnOnce(&mut Events)) -> Vec<(u32, u32)> {
 fn a_port_write_while_idle_is_one_idle_to_active() {
     let mut list = Execlist::Idle;
     let seen = events(|events| {
-        assert_eq!(list.submit([context(1), NONE], events), Submitted::Started);
+        assert_eq!(
+            list.step(Input::Submit([context(1), NONE]), events),
+            Outcome::Started
+        );
     });
     assert_eq!(seen, [(0x1, 1)]);
     assert_eq!(list.status().1, 1);
@@ -36,11 +39,14 @@ fn a_port_write_while_idle_is_one_idle_to_active() {
 #[test]
 fn two_elements_switch_and_then_go_idle() {
     let mut list = Execlist::Idle;
-    events(|events| _ = list.submit([context(1), context(2)], events));
-    assert_eq!(events(|events| assert!(list.complete(events))), [(0x14, 1)]);
+    events(|events| _ = list.step(Input::Submit([context(1), context(2)]), events));
+    assert_eq!(
+        events(|events| assert_eq!(list.step(Input::Complete, events), Outcome::Started)),
+        [(0x14, 1)]
+    );
     assert_eq!(list.running(), Some(context(2)));
     assert_eq!(
-        events(|events| assert!(!list.complete(events))),
+        events(|events| assert_eq!(list.step(Input::Complete, events), Outcome::Idle)),
         [(0x18, 2)]
     );
     assert_eq!(list, Execlist::Idle);
@@ -50,32 +56,35 @@ fn two_elements_switch_and_then_go_idle() {
 #[test]
 fn the_running_context_again_is_a_lite_restore_and_replaces_element_1() {
     let mut list = Execlist::Idle;
-    events(|events| _ = list.submit([context(1), context(2)], events));
+    events(|events| _ = list.step(Input::Submit([context(1), context(2)]), events));
     let seen = events(|events| {
         assert_eq!(
-            list.submit([context(1), context(3)], events),
-            Submitted::LiteRestored
+            list.step(Input::Submit([context(1), context(3)]), events),
+            Outcome::LiteRestored
         );
     });
     assert_eq!(seen, [(0x8002, 1)]);
-    assert_eq!(events(|events| assert!(list.complete(events))), [(0x14, 1)]);
+    assert_eq!(
+        events(|events| assert_eq!(list.step(Input::Complete, events), Outcome::Started)),
+        [(0x14, 1)]
+    );
     assert_eq!(list.running(), Some(context(3)));
 }
 
 #[test]
 fn the_second_element_running_may_be_lite_restored_too() {
     let mut list = Execlist::Idle;
-    events(|events| _ = list.submit([context(1), context(2)], events));
-    events(|events| _ = list.complete(events));
+    events(|events| _ = list.step(Input::Submit([context(1), context(2)]), events));
+    events(|events| _ = list.step(Input::Complete, events));
     let seen = events(|events| {
         assert_eq!(
-            list.submit([context(2), NONE], events),
-            Submitted::LiteRestored
+            list.step(Input::Submit([context(2), NONE]), events),
+            Outcome::LiteRestored
         );
     });
     assert_eq!(seen, [(0x8002, 2)]);
     assert_eq!(
-        events(|events| assert!(!list.complete(events))),
+        events(|events| assert_eq!(list.step(Input::Complete, events), Outcome::Idle)),
         [(0x18, 2)]
     );
 }
@@ -84,12 +93,16 @@ fn the_second_element_running_may_be_lite_restored_too() {
 fn another_context_or_a_forced_restore_waits_for_the_running_pair() {
     for next in [context(3), forced(1)] {
         let mut list = Execlist::Idle;
-        events(|events| _ = list.submit([context(1), NONE], events));
+        events(|events| _ = list.step(Input::Submit([context(1), NONE]), events));
         let seen = events(|events| {
-            assert_eq!(list.submit([next, NONE], events), Submitted::Waiting);
+            assert_eq!(
+                list.step(Input::Submit([next, NONE]), events),
+                Outcome::Waiting
+            );
         });
         assert_eq!(seen, []);
-        let seen = events(|events| assert!(list.complete(events)));
+        let seen =
+            events(|events| assert_eq!(list.step(Input::Complete, events), Outcome::Started));
         assert_eq!(seen, [(0x18, 1), (0x1, next.id())]);
         assert_eq!(list.running(), Some(next));
     }
@@ -99,62 +112,22 @@ fn another_context_or_a_forced_restore_waits_for_the_running_pair() {
 fn what_no_driver_does_has_an_answer_without_events() {
     let mut list = Execlist::Idle;
     let seen = events(|events| {
-        assert_eq!(list.submit([NONE, context(1)], events), Submitted::Empty);
-        assert!(!list.complete(events));
-    });
-    assert_eq!(seen, []);
-    events(|events| _ = list.submit([context(1), NONE], events));
-    events(|events| _ = list.submit([context(2), NONE], events));
-    let seen = events(|events| {
-        assert_eq!(list.submit([context(3), NONE], events), Submitted::Full);
-    });
-    assert_eq!(seen, []);
-}
-
-/// What `process_csb` keeps: the pair it believes to run and the pair it wrote and waits for.
-#[derive(Default)]
-struct Driver {
-    active: VecDeque<u32>,
-    pending: Option<Vec<u32>>,
-}
-
-impl Driver {
-    fn wrote(&mut self, pair: [Descriptor; 2]) {
-        assert!(
-            self.pending.is_none(),
-            "no driver writes twice without an event"
+        assert_eq!(
+            list.step(Input::Submit([NONE, context(1)]), events),
+            Outcome::Empty
         );
-        self.pending = Some(pair.iter().filter(|d| d.valid()).map(|d| d.id()).collect());
-    }
-
-    fn event(&mut self, status: u32, context: u32) {
-        if status & 0x3 != 0 {
-            let pending = self.pending.take().expect("promoted with nothing pending");
-            if status & 0x2 != 0 {
-                assert_eq!(
-                    self.active.front(),
-                    Some(&context),
-                    "preempted what does not run"
-                );
-            } else {
-                assert!(self.active.is_empty(), "idle-to-active while elements run");
-                assert_eq!(pending.first(), Some(&context));
-            }
-            self.active = pending.into();
-        } else {
-            let done = self
-                .active
-                .pop_front()
-                .expect("completion with nothing active");
-            assert_eq!(done, context);
-            assert_eq!(
-                status & 0x8 != 0,
-                self.active.is_empty(),
-                "idle exactly with the last"
-            );
-            assert_ne!(status & 0x10, 0);
-        }
-    }
+        assert_eq!(list.step(Input::Complete, events), Outcome::Idle);
+    });
+    assert_eq!(seen, []);
+    events(|events| _ = list.step(Input::Submit([context(1), NONE]), events));
+    events(|events| _ = list.step(Input::Submit([context(2), NONE]), events));
+    let seen = events(|events| {
+        assert_eq!(
+            list.step(Input::Submit([context(3), NONE]), events),
+            Outcome::Full
+        );
+    });
+    assert_eq!(seen, []);
 }
 
 #[derive(Debug, Clone)]
@@ -176,35 +149,47 @@ proptest! {
     #[test]
     fn no_sequence_loses_or_repeats_an_event(acts in prop::collection::vec(act(), 1..200)) {
         let mut list = Execlist::Idle;
-        let mut driver = Driver::default();
+        let mut port = Port::new();
+        let tell = |port: &mut Port, events: Events| {
+            for event in events {
+                port.event(event.status, event.context);
+            }
+        };
         for act in acts {
             let mut events = Events::new();
             match act {
-                Act::Write(first, second, force) if driver.pending.is_none() => {
+                Act::Write(first, second, force) if port.pending().is_empty() => {
                     let first = if force { forced(first) } else { context(first) };
-                    let second = if second == 0 { NONE } else { context(second) };
-                    driver.wrote([first, second]);
-                    list.submit([first, second], &mut events);
+                    let second = match second {
+                        0 => NONE,
+                        same if same == first.id() => NONE,
+                        other => context(other),
+                    };
+                    let valid = [first, second].into_iter().filter(|element| element.valid());
+                    let elements: Vec<_> =
+                        valid.map(|element| Element { id: element.id(), request: 0 }).collect();
+                    port.submit(&elements);
+                    list.step(Input::Submit([first, second]), &mut events);
                 }
                 Act::Write(..) => {}
-                Act::Complete => _ = list.complete(&mut events),
+                Act::Complete => _ = list.step(Input::Complete, &mut events),
                 Act::Reset => {
-                    list = Execlist::Idle;
-                    driver = Driver::default();
+                    list.step(Input::Reset, &mut events);
+                    prop_assert!(events.is_empty());
+                    port.forget();
                 }
             }
-            for event in events {
-                driver.event(event.status, event.context);
-            }
+            tell(&mut port, events);
+            prop_assert_eq!(list.owes(), !port.pending().is_empty());
             let running = list.running().map(|running| running.id());
-            prop_assert_eq!(driver.active.front().copied(), running);
+            prop_assert_eq!(port.active().front().map(|element| element.id), running);
         }
         // Nothing is owed once everything has run.
         for _ in 0..4 {
             let mut events = Events::new();
-            list.complete(&mut events);
-            events.iter().for_each(|event| driver.event(event.status, event.context));
+            list.step(Input::Complete, &mut events);
+            tell(&mut port, events);
         }
-        prop_assert!(driver.active.is_empty() && driver.pending.is_none());
+        port.settled();
     }
 }

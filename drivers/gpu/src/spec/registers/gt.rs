@@ -116,6 +116,7 @@ pub(super) const CLOCKS: &[Register] = &[
     row("IDICR", 0x9008),
     row("MBCUNIT_SNPCR", 0x900c),
     row("SQ_CHICKEN_MBCUNIT_CONFIG", 0x9030),
+    row("FBC_LLC_READ_CTRL", 0x9044),
     row("MBCTL", 0x907c),
     fixed("MIRROR_FUSE3", 0x9118, 0),
     fixed("PAVP_FUSE1", 0x911c, 0),
@@ -149,10 +150,12 @@ pub(super) const CACHES: &[Register] = &[
     row("L3SQCREG4", 0xb118).shadow().command(),
     row("SCRATCH1", 0xb11c).shadow(),
     // Lock bits (bit 0) read zero: no firmware region was fixed by the BIOS.
-    row("GUC_STATUS", 0xc000),
+    // Bit 0: the microcontroller is held in reset, for ever: it has no firmware.
+    fixed("GUC_STATUS", 0xc000, 1),
     row("GUC_WOPCM_SIZE", 0xc050),
     row("GUC_SOFT_SCRATCH", 0xc180).times(16),
     row("DMA_GUC_WOPCM_OFFSET", 0xc340),
+    row("GUC_MAX_IDLE_COUNT", 0xc3e4),
     fixed("GUCPMTIMESTAMP", 0xc3e8, 0),
     row("RCS_MOCS", 0xc800).times(64).shadow(),
     row("VCS_MOCS", 0xc900).times(64).shadow(),

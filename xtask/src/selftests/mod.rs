@@ -1,0 +1,172 @@
+//! `cargo xtask selftests`: i915's own live tests on a vGPU, compared with docs/fidelity.md.
+//!
+//! They are the driver's view of what a GPU does, written by those who know it, and say where the
+//! software GPU or the mediator differs. They take an hour under software emulation, so no stage of
+//! `cargo xtask test` runs them.
+
+mod fidelity;
+mod log;
+
+use crate::bed::chain;
+use crate::bed::chain::Options;
+use crate::bed::scenario::Scenario;
+use crate::failure::At;
+use crate::failure::Failure;
+use crate::failure::Outcome;
+use crate::paths;
+use crate::setup::Part;
+use log::Reader;
+use log::Verdict;
+use std::fs;
+use std::process::ExitCode;
+
+const SCENARIO: &str = "selftests";
+
+/// What one asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Request {
+    /// Groups; all when empty.
+    only: Vec<String>,
+    /// The driver's `st_filter`.
+    filter: String,
+    /// Whether to write the table anew.
+    renew: bool,
+}
+
+impl Request {
+    fn parse(arguments: &[String]) -> Outcome<Self> {
+        let mut request = Self::default();
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            match (word.as_str(), words.as_slice().first()) {
+                ("--renew", _) => request.renew = true,
+                ("--only", Some(name)) => {
+                    // As in the names of the module's parameters, or without their prefix.
+                    let name = name.strip_prefix("live_").unwrap_or(name);
+                    request.only.push(name.to_owned());
+                    words.next();
+                }
+                ("--filter", Some(filter)) => {
+                    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_/,!".contains(&byte);
+                    if !filter.bytes().all(plain) {
+                        return Err(Failure::new(
+                            "a filter is a list of TEST or !TEST, separated by commas",
+                        ));
+                    }
+                    request.filter.clone_from(filter);
+                    words.next();
+                }
+                _ => {
+                    return Err(Failure::new(format!(
+                        "selftests takes --only GROUP, --filter FILTER and --renew, not {word}"
+                    )));
+                }
+            }
+        }
+        if request.renew && !request.filter.is_empty() {
+            return Err(Failure::new("--renew takes whole groups, no --filter"));
+        }
+        Ok(request)
+    }
+}
+
+/// Runs them; fails if anything differs from the table.
+pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
+    let request = Request::parse(arguments)?;
+    let scenarios = Scenario::named(&[SCENARIO.to_owned()])?;
+    let mut products = chain::products(Part::Stock, &scenarios)?;
+    let Some(tests) = &mut products.selftests else {
+        return Err(Failure::new("the scenario does not need its kernel"));
+    };
+    tests.filter.clone_from(&request.filter);
+    tests.choose(&request.only)?;
+    let groups: Vec<_> = tests
+        .groups
+        .iter()
+        .map(|group| group.name.clone())
+        .collect();
+    println!(
+        "{} groups of tests; logs of a run are in {}",
+        groups.len(),
+        paths::output(SCENARIO).display()
+    );
+
+    let folder = paths::fresh_output(SCENARIO)?;
+    let options = Options {
+        flask: false,
+        live: false,
+    };
+    let report = chain::run(&products, &scenarios, options, &folder)?;
+    let mut reader = Reader::default();
+    for (path, text) in &report.files {
+        if path.contains("/guest-selftest-") {
+            reader.guest(text);
+        }
+    }
+    let rows = reader.rows;
+    for row in &rows {
+        println!(
+            "{:15} {:40} {} {}",
+            row.group, row.test, row.verdict, row.reason
+        );
+    }
+    let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count();
+    println!(
+        "{} pass, {} fail, {} skip",
+        count(Verdict::Pass),
+        count(Verdict::Fail),
+        count(Verdict::Skip)
+    );
+
+    let path = paths::root().join("docs/fidelity.md");
+    let document = fs::read_to_string(&path).at("read", &path)?;
+    if request.renew {
+        let text = fidelity::renewed(&document, &rows, &groups);
+        fs::write(&path, text).at("write", &path)?;
+        println!("wrote {}", path.display());
+    }
+    let committed = fidelity::rows(&document);
+    let whole = request.filter.is_empty();
+    let differences = fidelity::differences(&committed, &rows, &groups, whole);
+    for difference in &differences {
+        println!("differs from docs/fidelity.md: {difference}");
+    }
+    let failed = report.checks.iter().any(|check| check.failure.is_some());
+    let good = (request.renew || differences.is_empty()) && !failed;
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> Outcome<Request> {
+        let words: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
+        Request::parse(&words)
+    }
+
+    #[test]
+    fn groups_are_named_with_or_without_their_prefix() {
+        let request = parse("--only live_gt_lrc --only mman --filter !a,b/c").expect("good");
+        assert_eq!(request.only, ["gt_lrc", "mman"]);
+        assert_eq!(request.filter, "!a,b/c");
+        assert!(!request.renew && parse("--renew").expect("good").renew);
+    }
+
+    #[test]
+    fn a_filter_that_would_not_stay_one_word_or_unknown_words_are_refused() {
+        for words in [
+            "--filter a;b",
+            "--filter a#b",
+            "--only",
+            "gt_lrc",
+            "--renew --filter a",
+        ] {
+            assert!(parse(words).is_err(), "{words}");
+        }
+    }
+}
