@@ -141,6 +141,14 @@ contract_kept() {
     [ "$(grep -c 'contract: .* lost 0 surplus 0' "$log")" -ge "$1" ]
 }
 
+# inoffensive GUESTS: the service domain said of so many guests that are gone that they did nothing a
+# driver may not do, and touched no register without a row.
+inoffensive() {
+    local log=/var/log/xen/guest-gpu-service.log
+    grep 'offences: ' "$log" | grep -v ' 0 violations, 0 untracked' && return 1
+    [ "$(grep -c 'offences: .* 0 violations, 0 untracked' "$log")" -ge "$1" ]
+}
+
 # guest_config NAME LABELLED WORDS [SED…]: /tmp/NAME.cfg for a guest whose test program runs WORDS.
 guest_config() {
     local name=$1 base=guest words=${3// /+}
@@ -194,12 +202,13 @@ ask() {
 figures() { console "$1" | tr -d '\r' | grep -a '^FIGURE '; }
 
 # i915_config NAME KERNEL STEPS [SED…]: the same for a guest that runs Debian's i915 of 6.12 or 6.1.
+# On a loaded machine an emulated processor can stand still for longer than Linux' watchdogs allow.
 i915_config() {
     local name=$1 suffix="-$2" steps=${3// /+} labelled=labelled
     shift 3
     [ "$suffix" != -6.12 ] || suffix=
     [ "$FLASK" = yes ] || labelled=plain
-    guest_config "$name" $labelled "" -e "s# test=# do=$steps#" \
+    guest_config "$name" $labelled "" -e "s# test=# nowatchdog rcupdate.rcu_cpu_stall_suppress=1 do=$steps#" \
         -e "s#guest-kernel\"#guest-kernel$suffix\"#" \
         -e "s#^ramdisk .*#ramdisk = \"/payload/i915-initrd$suffix\"#" "$@"
 }

@@ -152,16 +152,6 @@ impl VirtualEngine {
         }
     }
 
-    /// The guest reset it. What it executes from stays, and what was counted.
-    pub fn reset(&mut self) {
-        self.contract.reset(&self.list);
-        *self = Self {
-            contract: self.contract,
-            slot: self.slot.take(),
-            ..Self::new()
-        };
-    }
-
     /// What the running element's work does.
     pub const fn state(&self) -> State {
         self.state
@@ -224,6 +214,41 @@ impl VirtualEngine {
             engine::CSB_POINTER => self.status.write_pointer(value),
             _ => {}
         }
+    }
+
+    /// After reset; what the hardware executed from stays.
+    pub fn reset(&mut self) {
+        self.contract.reset(&self.list);
+        let Self {
+            port,
+            list,
+            status,
+            ring,
+            state,
+            work,
+            slot,
+            contract: _,
+        } = self;
+        if let Some(slot) = slot {
+            slot.forget_large();
+        }
+        *port = Port::default();
+        *list = Execlist::Idle;
+        *status = StatusBuffer::new();
+        *ring = RingRegisters::default();
+        *state = State::Idle;
+        *work = None;
+    }
+
+    /// The hardware executed what was ready; what follows is to be prepared.
+    pub fn ran(&mut self) {
+        if let Some(work) = &mut self.work {
+            work.ran();
+        }
+        if let Some(slot) = &mut self.slot {
+            slot.forget_large();
+        }
+        self.change(Change::Returned);
     }
 
     /// The work is over: the registers keep showing where its ring ended.

@@ -8,6 +8,7 @@ use gpu::spec::registers::{GT_INTERRUPT_BANKS, MASTER_INTERRUPT};
 use gpu::{DmaPage, Engine, Gpu, GpuFault, GttIndex};
 
 use crate::partition::{Partition, Region};
+use crate::shadow::LARGE_PAGES;
 use crate::submission::HostEngines;
 use crate::{Clock, Guests, PageError, submission};
 
@@ -129,13 +130,14 @@ impl<G: Gpu, H: Guests, C: Clock> Host<G, H, C> {
         Ok(host)
     }
 
-    /// Entries of the global GTT that submission may use: the host region behind the status pages.
+    /// Entries of the global GTT that vGPUs' slots may use: the host region behind the status pages,
+    /// and before the large arena.
     pub(crate) fn own_region(&self) -> Region {
         let region = self.partition.host_region();
         let status = Engine::COUNT as u32;
         Region {
             first: region.first + status,
-            count: region.count.saturating_sub(status),
+            count: region.count.saturating_sub(status + LARGE_PAGES as u32),
         }
     }
 
@@ -187,7 +189,7 @@ mod tests {
         gtt_pages: u32,
         fail_at: Option<u64>,
     ) -> Result<Host<Recorder, Simulated, VirtualClock>, StartError> {
-        let mut guests = Simulated::new(Ram::new(64));
+        let mut guests = Simulated::new(Ram::new(2048));
         guests.fail_at = fail_at;
         Host::new(Recorder::new(gtt_pages), guests, VirtualClock::default())
     }

@@ -16,8 +16,9 @@ mod holes;
 pub use admission::AttachError;
 
 use arrayvec::ArrayVec;
-use gpu::{GraphicsAddress, GttIndex, PAGE_SIZE};
+use gpu::{Engine, GraphicsAddress, GttIndex, PAGE_SIZE};
 
+use crate::shadow::{LARGE_PAGES, VGPU_PAGES};
 use crate::{MAX_VGPUS, VgpuConfig};
 
 /// GTT pages of one MiB.
@@ -26,6 +27,10 @@ const PAGES_PER_MIB: u32 = (1 << 20) / PAGE_SIZE as u32;
 const APERTURE_PAGES: u32 = 256 * PAGES_PER_MIB;
 /// What the host keeps at the end of the GTT, pages (16 MiB).
 const HOST_PAGES: u32 = 16 * PAGES_PER_MIB;
+// Status pages, the slots of every vGPU there can be, the large arena.
+const _: () = assert!(
+    Engine::COUNT as u32 + MAX_VGPUS as u32 * VGPU_PAGES + LARGE_PAGES as u32 <= HOST_PAGES
+);
 /// Fence registers of the device.
 const FENCES: u8 = 32;
 /// Fences the host keeps, the last ones.

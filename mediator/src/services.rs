@@ -108,13 +108,18 @@ pub trait Guests {
     /// A zeroed page of the service domain that works for `domain`, or for nobody but the host.
     fn allocate(&mut self, domain: Option<DomainId>) -> Result<DmaPage, PageError>;
 
+    /// Has a page from `allocate` work for another domain from now on, or for nobody but the host.
+    /// Its contents stay.
+    fn hand_over(&mut self, page: DmaPage, domain: Option<DomainId>);
+
     /// Gives back a page from `allocate`.
     fn free(&mut self, page: DmaPage);
 
     /// Copies out of a pinned or allocated page. Never crosses a page.
     fn read(&self, address: DmaAddress, data: &mut [u8]) -> Result<(), DmaFault>;
 
-    /// Copies into a pinned or allocated page. Never crosses a page.
+    /// Copies into a pinned or allocated page. Never crosses a page. Four bytes at a multiple of four
+    /// arrive together: the GPU may be reading them.
     fn write(&mut self, address: DmaAddress, data: &[u8]) -> Result<(), DmaFault>;
 
     /// Sends a message-signalled interrupt exactly as the guest programmed it.

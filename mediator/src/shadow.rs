@@ -4,7 +4,8 @@
 //! guest's memory                 slot of (vGPU, engine), in the host's part of the global GTT
 //! context page 0, 1, 2..   --->  context   page 1 rebuilt from checked fields (image.rs)
 //! ring, head to tail       --->  ring      audited, from offset 0 (commands.rs)
-//! batches                  --->  arena     privileged ones, and all of BCS (batch.rs)
+//! batches                  --->  arena     privileged ones, and all of BCS (batch.rs, copies.rs)
+//! batches beyond that      --->  the one large arena of the host, in turn (large.rs)
 //! ```
 //!
 //! Everything of a slot is set aside at attach and tagged with the domain, so that neither a
@@ -14,24 +15,36 @@
 
 mod batch;
 mod commands;
+mod copies;
 mod image;
+mod large;
 mod layout;
 mod load;
 mod memory;
 mod prepare;
+mod watch;
 mod write_back;
 
+#[cfg(test)]
+mod tests;
+
+pub use large::{LARGE_PAGES, Large};
 pub use prepare::{Prepared, Work, prepare, reread_tail};
+pub use watch::watch;
 pub use write_back::write_back;
 
 use core::fmt;
 
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
+use gpu::spec::engine::HWS_PGA;
 use gpu::spec::gtt::GttEntry;
 use gpu::{DmaPage, Engine, Gpu, GraphicsAddress, GttIndex, PAGE_SIZE};
 
-use crate::ppgtt::Trouble;
+use copies::Copies;
+use large::LargeBatch;
+
+use crate::ppgtt::{Root, Trouble};
 use crate::scan;
 use crate::vgpu::Vgpu;
 use crate::{DomainId, Guests, PageError};
@@ -42,8 +55,10 @@ const PAGE: usize = PAGE_SIZE as usize / 4;
 const CONTEXT_PAGES: usize = 22;
 /// Pages of a shadow ring.
 pub const RING_PAGES: usize = 16;
-/// Pages of a batch arena; BCS copies all its batches.
-const ARENA_PAGES: usize = 16;
+/// Pages of a batch arena; larger batches take turns in [`Large`]. BCS copies all its batches, RCS
+/// has state to set up, and no driver is known to run a privileged batch on the others.
+const ARENA_PAGES: usize = 8;
+const RENDER_ARENA_PAGES: usize = 16;
 const BLITTER_ARENA_PAGES: usize = 64;
 
 /// Pages that a slot of `engine` takes, of memory and of the global GTT.
@@ -54,6 +69,7 @@ pub const fn slot_pages(engine: Engine) -> u32 {
 const fn arena_pages(engine: Engine) -> usize {
     match engine {
         Engine::Bcs => BLITTER_ARENA_PAGES,
+        Engine::Rcs => RENDER_ARENA_PAGES,
         _ => ARENA_PAGES,
     }
 }
@@ -100,6 +116,12 @@ pub struct Slot {
     context: Pages<CONTEXT_PAGES>,
     ring: Pages<RING_PAGES>,
     arena: Pages<BLITTER_ARENA_PAGES>,
+    /// What the arena holds.
+    copies: Copies,
+    /// The chunk is one batch in the large arena instead.
+    large: Option<LargeBatch>,
+    /// Where the chunk's batches are read from, once it is ready.
+    root: Option<Root>,
 }
 
 impl Slot {
@@ -111,6 +133,7 @@ impl Slot {
         engine: Engine,
         first: GttIndex,
     ) -> Result<Self, PageError> {
+        let copies = Copies::new(arena_pages(engine) * PAGE)?;
         let ring = GttIndex(first.0 + engine.context_pages());
         let arena = GttIndex(ring.0 + RING_PAGES as u32);
         let mut slot = Self {
@@ -126,6 +149,9 @@ impl Slot {
                 first: arena,
                 pages: ArrayVec::new(),
             },
+            copies,
+            large: None,
+            root: None,
         };
         let counts = [
             engine.context_pages() as usize,
@@ -156,6 +182,11 @@ impl Slot {
         }
         gpu.flush_gtt();
         self.pages().for_each(|page| guests.free(page));
+    }
+
+    /// The chunk is none, or over.
+    pub fn forget_large(&mut self) {
+        self.large = None;
     }
 
     fn pages(&self) -> impl Iterator<Item = DmaPage> {
@@ -197,6 +228,13 @@ impl Vgpu {
     }
 }
 
+/// The guest's own status page of an engine, where stores by index are to land.
+fn status_page(vgpu: &Vgpu, engine: Engine) -> Option<GraphicsAddress> {
+    let raw = u64::from(vgpu.registers.at(engine.base() + HWS_PGA));
+    let page = GraphicsAddress(raw & !(PAGE_SIZE - 1));
+    vgpu.slice.contains(page, PAGE_SIZE).then_some(page)
+}
+
 /// Room to work in, shared by all vGPUs: nothing in it outlives one call.
 #[derive(Debug, Default)]
 pub struct Workspace {
@@ -206,22 +244,18 @@ pub struct Workspace {
     pub image: Vec<u32>,
     /// A ring segment.
     pub ring: Vec<u32>,
-    /// The arena being filled.
+    /// The arena being filled, or a window of the large one.
     pub arena: Vec<u32>,
-    /// Which dwords of the arena start an audited command, one bit each.
-    pub starts: Vec<u64>,
 }
 
 impl Workspace {
     /// Sets all of it aside.
     pub fn new() -> Result<Self, PageError> {
-        const ARENA: usize = BLITTER_ARENA_PAGES * PAGE;
         Ok(Self {
             state: zeroed(PAGE)?,
             image: zeroed(PAGE)?,
             ring: zeroed(RING_PAGES * PAGE)?,
-            arena: zeroed(ARENA)?,
-            starts: zeroed(ARENA / 64)?,
+            arena: zeroed(BLITTER_ARENA_PAGES * PAGE)?,
         })
     }
 }
@@ -267,7 +301,7 @@ pub enum Refusal {
         /// What the audit says.
         what: scan::Violation,
     },
-    /// Batches reach further than our arena.
+    /// Batches reach further than the large arena.
     Arena(GraphicsAddress),
     /// The page tables cannot be followed.
     Ppgtt(Trouble),

@@ -24,7 +24,7 @@ use crate::execlist::list::{Events, Input, Outcome};
 use crate::execlist::{Change, State};
 use crate::host::Host;
 use crate::ppgtt::{Hands, tables_for};
-use crate::shadow::{self, Slot};
+use crate::shadow::{self, Large, Slot};
 use crate::vgpu::Vgpu;
 use crate::{Clock, DomainId, GuestFrame, Guests, PageError};
 use progress::{advance, refuse, stop};
@@ -36,6 +36,9 @@ const HEAD_OFFSET: u32 = 0x001f_fffc;
 /// Gives the host's engines their side of the status pages. `Host::new` calls it last.
 pub fn start<G: Gpu, H: Guests, C: Clock>(host: &mut Host<G, H, C>) -> Result<(), PageError> {
     host.engines.set_up()?;
+    let first = GttIndex(host.own_region().end());
+    host.engines.large = Large::new(&mut host.gpu, &mut host.guests, first)?;
+    host.gpu.flush_gtt();
     for engine in Engine::ALL {
         engines::begin(host, engine);
     }

@@ -103,6 +103,14 @@ impl Vgpu {
                 log::info!("contract: {} {engine}0 {contract}", self.domain);
             }
         }
+        // Scenarios look for these words too.
+        let counters = &self.counters;
+        let (violations, untracked) = (counters.violations, counters.untracked);
+        log::info!(
+            "offences: {} {violations} violations, {untracked} untracked {:x?}",
+            self.domain,
+            counters.first_untracked()
+        );
         // No window leads here any more, so nothing new can start; then nothing of it runs; then
         // the GPU reaches none of its pages; only then may they go.
         if let Err(error) = self.pci.close(self.domain, &self.slice, host) {

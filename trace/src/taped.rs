@@ -173,6 +173,11 @@ impl<H: Guests> Guests for Taped<H> {
         answer
     }
 
+    fn hand_over(&mut self, page: DmaPage, domain: Option<DomainId>) {
+        self.tape.tell(Recorder::touch);
+        self.inner.hand_over(page, domain);
+    }
+
     fn free(&mut self, page: DmaPage) {
         self.tape.tell(Recorder::touch);
         self.inner.free(page);

@@ -2,7 +2,9 @@
 //! fault it was.
 //!
 //! The heartbeat comes every 2.5 s, with higher priority each time; the reset follows after about
-//! ten seconds. The context is marked as not recoverable, so that one hang bans it
+//! ten seconds. Before it, the kernel reads the context, the ring and the batch through the aperture
+//! (`i915_gpu_error.c`), which a mediator traps; a request that waits for more than 20 s meanwhile is
+//! cancelled with -EINTR (`gt/intel_gt_requests.c`), whoever's it is. The context is marked as not recoverable, so that one hang bans it
 //! (`gt/intel_reset.c`). Every engine has a client of its own, since clients are banned, too.
 
 use core::time::Duration;
@@ -68,7 +70,9 @@ fn hang(device: &Device, engine: Engine) -> Outcome {
         format!("the endless batch ended with status {status}")
     })?;
 
-    super::fences::done(&later, "the batch of another context, queued behind")?;
+    let time = start.elapsed();
+    let what = format!("the batch of another context, queued behind for {time:?}");
+    super::fences::done(&later, &what)?;
     equal("its store", page.dword(0)?, 0x1de)?;
 
     let after = guilty.reset_statistics()?;

@@ -70,6 +70,11 @@ impl Guests for Hypervisor {
         self.ram.allocate(owner).ok_or(PageError::OutOfMemory)
     }
 
+    fn hand_over(&mut self, page: DmaPage, domain: Option<DomainId>) {
+        let owner = domain.map_or(Owner::Host, |domain| Owner::HostFor(domain.0));
+        self.ram.set_owner(page, owner);
+    }
+
     fn free(&mut self, page: DmaPage) {
         self.allocated -= 1;
         self.ram.release(page);

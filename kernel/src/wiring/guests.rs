@@ -207,12 +207,14 @@ impl Guests for DomainServices {
     fn allocate(&mut self, domain: Option<DomainId>) -> Result<DmaPage, PageError> {
         let frame = frames::allocate().ok_or(PageError::OutOfMemory)?;
         let page = DmaPage(frame.0);
-        pages::set_owner(
-            page,
-            domain.map_or(Owner::Host, |domain| Owner::HostFor(domain.0)),
-        );
+        self.hand_over(page, domain);
         self.allocated += 1;
         Ok(page)
+    }
+
+    fn hand_over(&mut self, page: DmaPage, domain: Option<DomainId>) {
+        let owner = domain.map_or(Owner::Host, |domain| Owner::HostFor(domain.0));
+        pages::set_owner(page, owner);
     }
 
     fn free(&mut self, page: DmaPage) {

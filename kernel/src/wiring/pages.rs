@@ -75,6 +75,16 @@ pub fn read(address: DmaAddress, data: &mut [u8]) -> Result<(), DmaFault> {
 /// Copies into a page that has an owner.
 pub fn write(address: DmaAddress, data: &[u8]) -> Result<(), DmaFault> {
     let target = check(address, data.len())? as *mut u8;
+    if let (Ok(dword), 0) = (<[u8; 4]>::try_from(data), address.0 % 4) {
+        // A command header that the GPU may be fetching: one store, never byte by byte.
+        // SAFETY: as below, and the address is a multiple of four.
+        unsafe {
+            target
+                .cast::<u32>()
+                .write_volatile(u32::from_ne_bytes(dword))
+        };
+        return Ok(());
+    }
     // SAFETY: as in `read`; no reference into such a page exists.
     unsafe { ptr::copy_nonoverlapping(data.as_ptr(), target, data.len()) };
     Ok(())

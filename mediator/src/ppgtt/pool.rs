@@ -21,9 +21,10 @@ const SHAPES: usize = 5;
 const EMPTY: u16 = u16::MAX;
 
 /// The shadow tables of a vGPU with so much graphics memory: enough to map twice as much in 4 KiB
-/// pages, and the directories of a few dozen contexts.
+/// pages, or less of it in buffers that a program scatters over its address space (three tables
+/// each), and the directories of a few dozen contexts.
 pub const fn tables_for(graphics_mib: u32) -> usize {
-    let tables = graphics_mib as usize + 64;
+    let tables = 3 * graphics_mib as usize + 64;
     if tables < MAX_TABLES {
         tables
     } else {

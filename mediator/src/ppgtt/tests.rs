@@ -174,6 +174,7 @@ impl Guests for Machine {
             .allocate(Owner::HostFor(7))
             .ok_or(PageError::OutOfMemory)
     }
+    fn hand_over(&mut self, _: DmaPage, _: Option<DomainId>) {}
     fn free(&mut self, page: DmaPage) {
         self.allocated -= 1;
         self.ram.release(page);

@@ -6,18 +6,17 @@
 //! A start that leads into a copy, at a command that was judged, is patched to that place: loops
 //! stay loops, and nobody jumps into the middle of a command.
 //!
-//! Not done: a batch of the blitter that its guest changes while it runs goes on unchanged.
+//! The work is done in a window of the arena. A slot's arena is one window; the large arena
+//! (`large.rs`) is audited window by window, and [`Progress`] is where it goes on.
 
-use arrayvec::ArrayVec;
 use gpu::{Engine, GraphicsAddress, PAGE_SIZE};
 
+use super::copies::{Copied, Copies};
 use super::memory::Memory;
 use super::{Buffer, Refusal};
 use crate::Guests;
 use crate::scan::{self, BatchStart, Limits, Privilege, Sink, StatusStore, What};
 
-/// Most batches of one chunk.
-const BATCHES: usize = 32;
 /// Dwords read at once: most batches are short.
 const PIECE: usize = 256;
 /// Batches start at a cache line, in dwords.
@@ -34,6 +33,8 @@ pub enum Failure {
     Refused(Refusal),
     /// The arena is full: the chunk must end before the command that starts the batch.
     Full,
+    /// The window ends here; the next one goes on from [`Progress::position`].
+    Later,
 }
 
 impl From<Refusal> for Failure {
@@ -61,61 +62,58 @@ impl Sink for Found {
     }
 }
 
-/// One batch in the arena.
-#[derive(Debug, Clone, Copy)]
-struct Copied {
-    start: BatchStart,
-    /// First dword in the arena.
-    at: usize,
-    dwords: usize,
+/// How far the audit of a batch, and of all that it starts, came.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// The batch that is being copied, as far as it is judged.
+    copying: Option<Copied>,
+    /// Else the batch whose starts are being patched, and the next command in it.
+    batch: usize,
+    command: Option<usize>,
 }
 
-/// The arena being filled.
+impl Progress {
+    /// Before a batch that goes into an empty arena.
+    pub fn new(start: BatchStart) -> Self {
+        Self {
+            copying: Some(Copied::at(start, 0)),
+            ..Self::default()
+        }
+    }
+
+    /// Dword of the arena where the next window has to begin.
+    pub fn position(&self, copies: &Copies) -> usize {
+        match (self.copying, self.command) {
+            (Some(copied), _) => copied.end(),
+            (None, Some(command)) => command,
+            (None, None) => copies
+                .get(self.batch)
+                .and_then(|copied| copied.calls)
+                .unwrap_or(copies.used()),
+        }
+    }
+}
+
+/// A part of an arena being filled.
 pub struct Arena<'a, 'm, H> {
     pub memory: &'a Memory<'m, H>,
     pub engine: Engine,
     pub limits: Limits,
-    /// Where the GPU sees it.
+    /// Where the GPU sees the arena.
     pub address: GraphicsAddress,
-    /// Its contents, and which dwords start a judged command.
-    pub dwords: &'a mut [u32],
-    pub starts: &'a mut [u64],
+    /// Dwords of the arena.
+    pub room: usize,
+    /// The window: its first dword in the arena, its contents, and where what is judged of it ends.
+    pub base: usize,
+    pub window: &'a mut [u32],
+    pub judged: usize,
+    /// What the whole arena holds.
+    pub copies: &'a mut Copies,
     /// The guest's own engine status page.
     pub status_page: Option<GraphicsAddress>,
-    used: usize,
-    /// No dword from here on is marked.
-    marked: usize,
-    copies: ArrayVec<Copied, BATCHES>,
 }
 
-impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
-    /// An empty arena over buffers of equal extent; `starts` is clear.
-    pub fn new(
-        memory: &'a Memory<'m, H>,
-        (engine, limits): (Engine, Limits),
-        address: GraphicsAddress,
-        (dwords, starts): (&'a mut [u32], &'a mut [u64]),
-        status_page: Option<GraphicsAddress>,
-    ) -> Self {
-        Self {
-            memory,
-            engine,
-            limits,
-            address,
-            dwords,
-            starts,
-            status_page,
-            used: 0,
-            marked: 0,
-            copies: ArrayVec::new(),
-        }
-    }
-
-    /// Dwords filled.
-    pub fn used(&self) -> usize {
-        self.used
-    }
-
+impl<H: Guests> Arena<'_, '_, H> {
     /// Whether the hardware may execute this batch where the guest has it.
     fn in_place(&self, start: &BatchStart) -> bool {
         !start.global && self.engine != Engine::Bcs
@@ -127,114 +125,61 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
         if self.in_place(&start) {
             return Ok(());
         }
-        let (used, copies) = (self.used, self.copies.len());
-        let result = self.take_all(start);
-        match result {
-            Ok(address) => patch_start(command, address),
-            Err(failure) => {
-                self.used = used;
-                self.copies.truncate(copies);
-                self.forget_starts(used);
-                return Err(failure);
+        let place = match self.copies.find(&start) {
+            Some(place) => place,
+            None => {
+                let mark = self.copies.mark();
+                let mut progress = Progress {
+                    copying: Some(self.free_place(start, LINE)),
+                    batch: self.copies.len(),
+                    command: None,
+                };
+                let place = progress.position(self.copies);
+                if let Err(failure) = self.run(&mut progress) {
+                    self.copies.return_to(mark);
+                    self.judged = self.copies.used();
+                    return Err(failure);
+                }
+                place
             }
-        }
+        };
+        patch_start(command, self.address_of(place));
         Ok(())
     }
 
-    fn take_all(&mut self, first: BatchStart) -> Result<GraphicsAddress, Failure> {
-        let mut next = self.copies.len();
-        let address = self.copy_or_find(first)?;
-        // Each new copy may start more; all of them are in `copies`, judged, not yet patched.
-        while let Some(copied) = self.copies.get(next).copied() {
-            next += 1;
-            let mut at = copied.at;
-            let end = copied.at + copied.dwords;
-            while at < end {
-                let mut found = Found {
-                    patchable: true,
-                    ..Found::default()
-                };
-                let step = self.judge(&copied.start, at, end, copied.at, &mut found);
-                let step = step.map_err(|what| self.refused(&copied.start, what))?;
-                if let Some(start) = found.batch
-                    && !self.in_place(&start)
-                {
-                    let address = self.copy_or_find(start)?;
-                    if let Some(command) = self.dwords.get_mut(at..at + step.dwords) {
-                        patch_start(command, address);
-                    }
+    /// Goes on with an audit until all of it is copied, judged and patched.
+    pub fn run(&mut self, progress: &mut Progress) -> Result<(), Failure> {
+        loop {
+            // Each new copy may start more; all of them are in `copies`, judged, not yet patched.
+            if let Some(copied) = &mut progress.copying {
+                let privilege = copied.start.privilege();
+                self.copy_on(copied, privilege)?;
+                progress.copying = None;
+            }
+            let Some(copied) = self.copies.get(progress.batch) else {
+                return Ok(());
+            };
+            match self.patch_on(&copied, &mut progress.command)? {
+                Some(start) => progress.copying = Some(self.free_place(start, LINE)),
+                None => {
+                    progress.batch += 1;
+                    progress.command = None;
                 }
-                at += step.dwords;
             }
         }
-        Ok(address)
     }
 
-    fn copy_or_find(&mut self, start: BatchStart) -> Result<GraphicsAddress, Failure> {
-        for copied in &self.copies {
-            let inside = start.address.0.wrapping_sub(copied.start.address.0);
-            let at = copied.at + inside as usize / 4;
-            if (copied.start.global, copied.start.level) == (start.global, start.level)
-                && inside < copied.dwords as u64 * 4
-                && inside.is_multiple_of(4)
-                && self.is_start(at)
-            {
-                return Ok(self.address_of(at));
-            }
-        }
-        self.copy(start, start.privilege(), LINE)
-    }
-
-    /// Copies and judges one batch; patches nothing but status page stores.
+    /// Copies and judges one batch, without those that it starts.
     pub fn copy(
         &mut self,
         start: BatchStart,
         privilege: Privilege,
         alignment: usize,
     ) -> Result<GraphicsAddress, Failure> {
-        if !start.address.0.is_multiple_of(4) {
-            return Err(Refusal::Unreadable(start.address).into());
-        }
-        let base = self.used.next_multiple_of(alignment);
-        let (mut at, mut loaded) = (base, base);
-        loop {
-            let mut found = Found {
-                patchable: self.status_page.is_some(),
-                ..Found::default()
-            };
-            let limits = self.limits.at_level(start.level);
-            let rest = self.dwords.get(at..loaded).unwrap_or(&[]);
-            let judged = if rest.is_empty() {
-                None
-            } else {
-                match scan::step(self.engine, privilege, rest, at - base, &limits, &mut found) {
-                    Err(violation) if matches!(violation.what, What::Truncated(_)) => None,
-                    other => Some(other.map_err(|what| self.refused(&start, what))?),
-                }
-            };
-            let Some(step) = judged else {
-                loaded = self.load(&start, base, loaded)?;
-                continue;
-            };
-            if let (Some(store), Some(page)) = (found.store, self.status_page)
-                && let Some(command) = self.dwords.get_mut(at..at + step.dwords)
-            {
-                patch_store(command, store, page);
-            }
-            self.mark_start(at);
-            at += step.dwords;
-            if step.ends {
-                break;
-            }
-        }
-        let copied = Copied {
-            start,
-            at: base,
-            dwords: at - base,
-        };
-        self.copies.try_push(copied).map_err(|_| Failure::Full)?;
-        self.used = at;
-        Ok(self.address_of(base))
+        let mut copied = self.free_place(start, alignment);
+        let place = copied.at;
+        self.copy_on(&mut copied, privilege)?;
+        Ok(self.address_of(place))
     }
 
     /// Copies commands of a known length, which end with it (INDIRECT_CTX).
@@ -243,9 +188,9 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
         address: GraphicsAddress,
         bytes: u32,
     ) -> Result<GraphicsAddress, Failure> {
-        let base = self.used.next_multiple_of(LINE);
+        let base = self.copies.used().next_multiple_of(LINE);
         let end = base + bytes as usize / 4;
-        let dwords = self.dwords.get_mut(base..end).ok_or(Failure::Full)?;
+        let dwords = self.window.get_mut(base..end).ok_or(Failure::Full)?;
         self.memory.read(true, address, dwords)?;
         let mut none = Found::default();
         scan::scan(
@@ -260,94 +205,175 @@ impl<'a, 'm, H: Guests> Arena<'a, 'm, H> {
             at: address.0,
             what,
         })?;
-        self.used = end;
+        self.copies.extend(end);
+        self.judged = end;
         Ok(self.address_of(base))
     }
 
+    /// Copies and judges a batch to its end, or the window's; patches nothing but status page
+    /// stores. What was read and not judged when it stops is read again.
+    fn copy_on(&mut self, copied: &mut Copied, privilege: Privilege) -> Result<(), Failure> {
+        let start = copied.start;
+        if !start.address.0.is_multiple_of(4) {
+            return Err(Refusal::Unreadable(start.address).into());
+        }
+        let mut at = copied.end();
+        if at < self.base || at > self.base + self.window.len() {
+            return Err(Failure::Later);
+        }
+        if let Some(gap) = self.window.get_mut(self.judged - self.base..at - self.base) {
+            gap.fill(0);
+        }
+        let mut loaded = at;
+        loop {
+            let mut found = Found {
+                patchable: self.status_page.is_some(),
+                ..Found::default()
+            };
+            let limits = self.limits.at_level(start.level);
+            let rest = self.window.get(at - self.base..loaded - self.base);
+            let rest = rest.unwrap_or(&[]);
+            let position = at - copied.at;
+            let judged = if rest.is_empty() {
+                None
+            } else {
+                match scan::step(self.engine, privilege, rest, position, &limits, &mut found) {
+                    Err(violation) if matches!(violation.what, What::Truncated(_)) => None,
+                    other => Some(other.map_err(|what| refused(&start, what))?),
+                }
+            };
+            let Some(step) = judged else {
+                loaded = self.load(copied, at, loaded)?;
+                continue;
+            };
+            if let (Some(store), Some(page)) = (found.store, self.status_page)
+                && let Some(command) = self.command(at, step.dwords)
+            {
+                patch_store(command, store, page);
+            }
+            if copied.calls.is_none() && found.batch.is_some_and(|start| !self.in_place(&start)) {
+                copied.calls = Some(at);
+            }
+            self.copies.mark_start(at);
+            at += step.dwords;
+            copied.dwords = at - copied.at;
+            self.judged = at;
+            if step.ends {
+                break;
+            }
+        }
+        self.copies.push(*copied).ok_or(Failure::Full)
+    }
+
     /// Reads on, at most to the end of the guest's page.
-    fn load(&mut self, start: &BatchStart, base: usize, loaded: usize) -> Result<usize, Failure> {
-        let at = GraphicsAddress(start.address.0.wrapping_add((loaded - base) as u64 * 4));
-        let more = ((PAGE_SIZE - at.offset()) as usize / 4)
+    fn load(&mut self, copied: &Copied, at: usize, loaded: usize) -> Result<usize, Failure> {
+        let done = (loaded - copied.at) as u64 * 4;
+        let from = GraphicsAddress(copied.start.address.0.wrapping_add(done));
+        let end = self.room.min(self.base + self.window.len());
+        if loaded >= end {
+            // A command that is longer than a window fits into none.
+            let hopeless = loaded >= self.room || at == self.base;
+            return Err(if hopeless {
+                Failure::Full
+            } else {
+                Failure::Later
+            });
+        }
+        let more = ((PAGE_SIZE - from.offset()) as usize / 4)
             .min(PIECE)
-            .min(self.dwords.len() - loaded);
-        let Some(dwords) = self
-            .dwords
-            .get_mut(loaded..loaded + more)
-            .filter(|d| !d.is_empty())
-        else {
+            .min(end - loaded);
+        let place = loaded - self.base;
+        let Some(dwords) = self.window.get_mut(place..place + more) else {
             return Err(Failure::Full);
         };
-        self.memory.read(start.global, at, dwords)?;
+        self.memory.read(copied.start.global, from, dwords)?;
         Ok(loaded + more)
     }
 
-    /// Judges again a command that was judged: what it refers to.
-    fn judge(
-        &self,
-        start: &BatchStart,
-        at: usize,
-        end: usize,
-        base: usize,
-        found: &mut Found,
-    ) -> Result<scan::Step, scan::Violation> {
-        let limits = self.limits.at_level(start.level);
-        let rest = self.dwords.get(at..end).unwrap_or(&[]);
-        scan::step(
-            self.engine,
-            start.privilege(),
-            rest,
-            at - base,
-            &limits,
-            found,
-        )
+    /// Patches the starts in a batch, from `command` on, as far as they lead to copies; the first
+    /// one that does not.
+    fn patch_on(
+        &mut self,
+        copied: &Copied,
+        command: &mut Option<usize>,
+    ) -> Result<Option<BatchStart>, Failure> {
+        let Some(first) = copied.calls else {
+            return Ok(None);
+        };
+        let mut at = command.unwrap_or(first);
+        let end = copied.end().min(self.judged);
+        while at < copied.end() {
+            *command = Some(at);
+            if at < self.base || at >= end {
+                return Err(Failure::Later);
+            }
+            // Judged before: this only asks what it refers to.
+            let mut found = Found {
+                patchable: true,
+                ..Found::default()
+            };
+            let limits = self.limits.at_level(copied.start.level);
+            let rest = self.window.get(at - self.base..end - self.base);
+            let step = scan::step(
+                self.engine,
+                copied.start.privilege(),
+                rest.unwrap_or(&[]),
+                at - copied.at,
+                &limits,
+                &mut found,
+            );
+            let step = match step {
+                Ok(step) => step,
+                Err(what) if matches!(what.what, What::Truncated(_)) && at > self.base => {
+                    return Err(Failure::Later);
+                }
+                Err(what) => return Err(refused(&copied.start, what).into()),
+            };
+            if let Some(start) = found.batch
+                && !self.in_place(&start)
+            {
+                let Some(place) = self.copies.find(&start) else {
+                    return Ok(Some(start));
+                };
+                // A cycle has one start that leads back; a call that returns makes none.
+                if place <= at && start.level == copied.start.level {
+                    self.copies.set_loop();
+                }
+                let address = self.address_of(place);
+                if let Some(command) = self.command(at, step.dwords) {
+                    patch_start(command, address);
+                }
+            }
+            at += step.dwords;
+        }
+        Ok(None)
     }
 
-    fn refused(&self, start: &BatchStart, what: scan::Violation) -> Refusal {
-        Refusal::Command {
-            buffer: Buffer::Batch,
-            at: start.address.0,
-            what,
-        }
+    /// A batch that is to be copied behind all others.
+    fn free_place(&self, start: BatchStart, alignment: usize) -> Copied {
+        Copied::at(start, self.copies.used().next_multiple_of(alignment))
+    }
+
+    fn command(&mut self, at: usize, dwords: usize) -> Option<&mut [u32]> {
+        let place = at - self.base;
+        self.window.get_mut(place..place + dwords)
     }
 
     fn address_of(&self, dword: usize) -> GraphicsAddress {
         GraphicsAddress(self.address.0 + dword as u64 * 4)
     }
-
-    fn is_start(&self, dword: usize) -> bool {
-        self.starts
-            .get(dword / 64)
-            .is_some_and(|word| word >> (dword % 64) & 1 != 0)
-    }
-
-    fn mark_start(&mut self, dword: usize) {
-        self.marked = self.marked.max(dword + 1);
-        if let Some(word) = self.starts.get_mut(dword / 64) {
-            *word |= 1 << (dword % 64);
-        }
-    }
-
-    /// Takes back the marks from `from` on.
-    fn forget_starts(&mut self, from: usize) {
-        let end = (self.marked / 64 + 1).min(self.starts.len());
-        self.marked = from;
-        for (index, word) in self.starts.iter_mut().enumerate().take(end).skip(from / 64) {
-            let kept = from.saturating_sub(index * 64).min(63) as u32;
-            *word &= (1 << kept) - 1;
-        }
-    }
 }
 
-impl<H> Drop for Arena<'_, '_, H> {
-    /// Leaves `starts` clear for the next one, however this one ended.
-    fn drop(&mut self) {
-        let end = (self.marked / 64 + 1).min(self.starts.len());
-        self.starts.iter_mut().take(end).for_each(|word| *word = 0);
+fn refused(start: &BatchStart, what: scan::Violation) -> Refusal {
+    Refusal::Command {
+        buffer: Buffer::Batch,
+        at: start.address.0,
+        what,
     }
 }
 
 /// Makes MI_BATCH_BUFFER_START lead to `address` in the global GTT.
-fn patch_start(command: &mut [u32], address: GraphicsAddress) {
+pub fn patch_start(command: &mut [u32], address: GraphicsAddress) {
     if let [header, low, high, ..] = command {
         *header &= !PPGTT;
         *low = address.0 as u32;

@@ -2,23 +2,42 @@
 
 use gpu::{GraphicsAddress, PAGE_SIZE};
 
-use super::batch::{Arena, Failure, Found, patch_store};
+use super::batch::{Arena, Failure, Found, patch_start, patch_store};
 use super::image::Ring;
 use super::memory::Memory;
 use super::{Buffer, RING_PAGES, Refusal};
 use crate::Guests;
-use crate::scan::{self, Privilege, What};
+use crate::scan::{self, BatchStart, Privilege, What};
 
 /// Most dwords of one chunk; TAIL must not catch up with HEAD, nor stand in its cache line.
 const MOST: usize = RING_PAGES * PAGE_SIZE as usize / 4 - 32;
 
 /// What a chunk came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Chunk {
     /// Bytes of the guest's ring that it stands for.
     pub consumed: u32,
     /// Dwords of our ring, an even number.
     pub dwords: usize,
+    /// The first command starts a batch that our arena is too small for; the chunk is empty.
+    pub large: Option<([u32; 3], BatchStart)>,
+}
+
+impl Chunk {
+    /// The one command of a large batch, patched to lead to `address`.
+    pub fn of_large(command: [u32; 3], address: GraphicsAddress, out: &mut [u32]) -> Self {
+        let [header, low, high] = command;
+        let mut dwords = [header, low, high, 0];
+        patch_start(&mut dwords, address);
+        if let Some(out) = out.first_chunk_mut() {
+            *out = dwords;
+        }
+        Self {
+            consumed: size_of_val(&command) as u32,
+            dwords: dwords.len(),
+            large: None,
+        }
+    }
 }
 
 /// Copies from `ring`'s head into `out` and makes it executable.
@@ -31,10 +50,7 @@ pub fn chunk<H: Guests>(
     let pending = ring.pending() as usize / 4;
     let length = pending.min(MOST).min(out.len());
     let Some(dwords) = out.get_mut(..length) else {
-        return Ok(Chunk {
-            consumed: 0,
-            dwords: 0,
-        });
+        return Ok(Chunk::default());
     };
     // The ring may wrap once.
     let until_end = ((ring.size - ring.head) as usize / 4).min(length);
@@ -80,10 +96,15 @@ pub fn chunk<H: Guests>(
         if let Some(start) = found.batch {
             match arena.take(start, command) {
                 Ok(()) => {}
-                // The next chunk has the whole arena.
-                Err(Failure::Full) if at > 0 => break,
-                Err(Failure::Full) => return Err(Refusal::Arena(start.address)),
                 Err(Failure::Refused(refusal)) => return Err(refusal),
+                // The next chunk has the whole arena.
+                Err(Failure::Full | Failure::Later) if at > 0 => break,
+                Err(Failure::Full | Failure::Later) => {
+                    return Ok(Chunk {
+                        large: command.first_chunk().map(|command| (*command, start)),
+                        ..Chunk::default()
+                    });
+                }
             }
         }
         at += step.dwords;
@@ -98,5 +119,6 @@ pub fn chunk<H: Guests>(
     Ok(Chunk {
         consumed,
         dwords: at,
+        large: None,
     })
 }

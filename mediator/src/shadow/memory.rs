@@ -1,8 +1,8 @@
-//! Reading what a guest wrote, once, from either of its address spaces.
+//! Reading what a guest wrote, once, from either of its address spaces; and our own pages.
 
 use gpu::{DmaAddress, DmaPage, GraphicsAddress, PAGE_SIZE};
 
-use super::Refusal;
+use super::{PAGE, Refusal};
 use crate::Guests;
 use crate::gtt::VirtualGtt;
 use crate::ppgtt::{PpgttSpace, Root};
@@ -84,4 +84,42 @@ pub fn copy_page<H: Guests>(guests: &mut H, from: DmaPage, to: DmaPage) -> Optio
         guests.write(to.at(offset), &bytes).ok()?;
     }
     Some(())
+}
+
+/// The parts of a run of dwords from `first` of some pages on: page, byte in it, dwords.
+fn parts(
+    pages: &[DmaPage],
+    first: usize,
+    count: usize,
+) -> impl Iterator<Item = (DmaAddress, usize)> {
+    let mut at = first;
+    let end = first + count;
+    core::iter::from_fn(move || {
+        let page = pages.get(at / PAGE).filter(|_| at < end)?;
+        let now = (PAGE - at % PAGE).min(end - at);
+        let address = page.at((at % PAGE) as u64 * 4);
+        at += now;
+        Some((address, now))
+    })
+}
+
+/// Copies dwords out of pages of ours, from dword `first` of them on.
+pub fn load_pages<H: Guests>(guests: &H, pages: &[DmaPage], first: usize, out: &mut [u32]) {
+    let mut out = out;
+    for (from, count) in parts(pages, first, out.len()) {
+        let (now, rest) = out.split_at_mut(count);
+        // Pages of ours can always be read and written.
+        let _ = read(guests, from, now);
+        out = rest;
+    }
+}
+
+/// Copies dwords into pages of ours, from dword `first` of them on.
+pub fn store_pages<H: Guests>(guests: &mut H, pages: &[DmaPage], first: usize, dwords: &[u32]) {
+    let mut dwords = dwords;
+    for (to, count) in parts(pages, first, dwords.len()) {
+        let (now, rest) = dwords.split_at(count);
+        let _ = write(guests, to, now);
+        dwords = rest;
+    }
 }

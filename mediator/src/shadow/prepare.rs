@@ -1,16 +1,16 @@
 //! From a descriptor to an image that the GPU may run.
 
 use gpu::spec::context::{Descriptor, RING_TAIL};
-use gpu::spec::engine::HWS_PGA;
-use gpu::{DmaPage, Engine, Gpu, GraphicsAddress, PAGE_SIZE};
+use gpu::{Engine, Gpu};
 
 use super::batch::{Arena, Failure};
-use super::commands::chunk;
+use super::commands::{Chunk, chunk};
 use super::image::{Image, Ours, Ring, rebuild};
+use super::large::{LargeBatch, go_on};
 use super::layout::{BATCH_END, END};
 use super::load::{image_address, load, state_page};
-use super::memory::{Memory, read, write};
-use super::{PAGE, Refusal, Workspace};
+use super::memory::{Memory, read, store_pages, write};
+use super::{PAGE, Refusal, Workspace, status_page};
 use crate::ppgtt::{Hands, Root, Trouble};
 use crate::scan::{BatchStart, Limits, Privilege};
 use crate::vgpu::Vgpu;
@@ -40,7 +40,7 @@ pub enum Prepared {
     Empty,
     /// The GPU may run it.
     Ready,
-    /// The page tables take another round.
+    /// The page tables, or a large batch, take another round.
     Later,
 }
 
@@ -55,26 +55,37 @@ pub fn prepare<G: Gpu, H: Guests, C: Clock>(
         Some(work) => work,
         None => load(host, vgpu, engine, descriptor)?,
     };
+    let large = vgpu.slot(engine).and_then(|slot| slot.large);
     vgpu.engine(engine).work = Some(work);
     if work.ring.pending() == 0 {
         return Ok(Prepared::Empty);
     }
 
-    let mut hands = Hands {
-        gpu: &mut host.gpu,
-        guests: &mut host.guests,
-        domain: vgpu.domain,
-        scratch: vgpu.scratch,
+    let root = match large {
+        Some(large) if !go_on(host, vgpu, engine, &large)? => return Ok(Prepared::Later),
+        Some(large) => large.root,
+        None => {
+            let mut hands = Hands {
+                gpu: &mut host.gpu,
+                guests: &mut host.guests,
+                domain: vgpu.domain,
+                scratch: vgpu.scratch,
+            };
+            match vgpu.ppgtts.resync(&mut hands, work.image.root) {
+                Ok(root) => root,
+                Err(Trouble::Later) => return Ok(Prepared::Later),
+                Err(trouble) => return Err(Refusal::Ppgtt(trouble)),
+            }
+        }
     };
-    let root = match vgpu.ppgtts.resync(&mut hands, work.image.root) {
-        Ok(root) => root,
-        Err(Trouble::Later) => return Ok(Prepared::Later),
-        Err(trouble) => return Err(Refusal::Ppgtt(trouble)),
-    };
-    build(host, vgpu, engine, &mut work, root)?;
+    let ready = build(host, vgpu, engine, &mut work, root)?;
     vgpu.ppgtts.hold(engine, root);
     vgpu.engine(engine).work = Some(work);
-    Ok(Prepared::Ready)
+    Ok(if ready {
+        Prepared::Ready
+    } else {
+        Prepared::Later
+    })
 }
 
 /// Lite restore: takes TAIL, and nothing else, from the guest's image again.
@@ -96,19 +107,19 @@ pub fn reread_tail<G: Gpu, H: Guests, C: Clock>(
     work.ring.set_tail(tail[0])
 }
 
-/// Fills our ring, arena and page 1 with the next chunk.
+/// Fills our ring, arena and page 1 with the next chunk; false if that has to wait for the large
+/// arena.
 fn build<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &mut Vgpu,
     engine: Engine,
     work: &mut Work,
     root: Root,
-) -> Result<(), Refusal> {
-    let hwsp =
-        GraphicsAddress(u64::from(vgpu.registers.at(engine.base() + HWS_PGA)) & !(PAGE_SIZE - 1));
-    let status_page = vgpu.slice.contains(hwsp, PAGE_SIZE).then_some(hwsp);
-    let Some(slot) = vgpu.slot(engine) else {
-        return Err(Refusal::Image(hwsp));
+) -> Result<bool, Refusal> {
+    let status_page = status_page(vgpu, engine);
+    let running = vgpu.engines.get_mut(engine.index());
+    let Some(slot) = running.and_then(|running| running.slot.as_mut()) else {
+        return Ok(false);
     };
     let workspace = &mut host.engines.workspace;
     let memory = Memory {
@@ -118,26 +129,28 @@ fn build<G: Gpu, H: Guests, C: Clock>(
         root,
     };
     let room = slot.arena.bytes() / 4;
-    let (Some(dwords), Some(starts)) = (
-        workspace.arena.get_mut(..room),
-        workspace.starts.get_mut(..room / 64),
-    ) else {
-        return Ok(());
+    let Some(window) = workspace.arena.get_mut(..room) else {
+        return Ok(false);
     };
-    let limits = Limits::new(&vgpu.slice);
-    let mut arena = Arena::new(
-        &memory,
-        (engine, limits),
-        slot.arena.address(),
-        (dwords, starts),
+    slot.copies.clear();
+    let mut arena = Arena {
+        memory: &memory,
+        engine,
+        limits: Limits::new(&vgpu.slice),
+        address: slot.arena.address(),
+        room,
+        base: 0,
+        window,
+        judged: 0,
+        copies: &mut slot.copies,
         status_page,
-    );
+    };
 
     let image = &work.image;
     let full = |at| {
         move |failure| match failure {
             Failure::Refused(refusal) => refusal,
-            Failure::Full => Refusal::Arena(at),
+            Failure::Full | Failure::Later => Refusal::Arena(at),
         }
     };
     let per_context = match image.per_context {
@@ -163,14 +176,25 @@ fn build<G: Gpu, H: Guests, C: Clock>(
         )),
         None => None,
     };
-    let chunk = chunk(&memory, &work.ring, &mut arena, &mut workspace.ring)?;
-    let used = arena.used();
-    drop(arena);
+    let chunk = match slot.large {
+        Some(large) => {
+            let address = host.engines.large.address();
+            Chunk::of_large(large.command, address, &mut workspace.ring)
+        }
+        None => chunk(&memory, &work.ring, &mut arena, &mut workspace.ring)?,
+    };
+    let used = slot.copies.used();
     vgpu.counters.scanned_bytes += (chunk.dwords + used) as u64 * 4;
+    if let Some((command, start)) = chunk.large {
+        slot.large = Some(LargeBatch {
+            command,
+            start,
+            root,
+        });
+        return Ok(false);
+    }
 
     // Judged; from here on only our own pages are written.
-    let slot = vgpu.slot(engine);
-    let Some(slot) = slot else { return Ok(()) };
     let ours = Ours {
         ring: slot.ring.address(),
         ring_size: slot.ring.bytes() as u32,
@@ -181,16 +205,10 @@ fn build<G: Gpu, H: Guests, C: Clock>(
         per_context,
         inhibit: work.first && image.inhibit,
     };
-    store(
-        &mut host.guests,
-        &slot.arena.pages,
-        workspace.arena.get(..used),
-    );
-    store(
-        &mut host.guests,
-        &slot.ring.pages,
-        workspace.ring.get(..chunk.dwords),
-    );
+    let arena = workspace.arena.get(..used).unwrap_or(&[]);
+    store_pages(&mut host.guests, &slot.arena.pages, 0, arena);
+    let ring = workspace.ring.get(..chunk.dwords).unwrap_or(&[]);
+    store_pages(&mut host.guests, &slot.ring.pages, 0, ring);
     let Workspace { state, image, .. } = workspace;
     if let (Some(page), Some((lists, rest))) =
         (slot.context.page(1), state.split_at_mut_checked(END + 1))
@@ -223,14 +241,8 @@ fn build<G: Gpu, H: Guests, C: Clock>(
         );
     }
     work.chunk = chunk.consumed;
-    Ok(())
-}
-
-/// Writes dwords over pages of ours, which can always be written.
-fn store<H: Guests>(guests: &mut H, pages: &[DmaPage], dwords: Option<&[u32]>) {
-    for (page, dwords) in pages.iter().zip(dwords.unwrap_or(&[]).chunks(PAGE)) {
-        let _ = write(guests, page.at(0), dwords);
-    }
+    slot.root = Some(root);
+    Ok(true)
 }
 
 impl Work {

@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::partition::Region;
 use crate::registers::RegisterFile;
 use crate::scheduler::{Queue, RoundRobin};
-use crate::shadow::{VGPU_PAGES, Workspace};
+use crate::shadow::{Large, VGPU_PAGES, Workspace};
 use crate::{Clock, DomainId, Guests, MAX_VGPUS, PageError};
 
 /// How long one piece of work may have an engine. A guest's own heartbeat gives up after ten
@@ -80,6 +80,8 @@ pub struct HostEngines {
     engines: [HostEngine; Engine::COUNT],
     pub policy: RoundRobin,
     pub workspace: Workspace,
+    /// Where batches are executed from that are too large for a slot.
+    pub large: Large,
     /// Who has which part of the host's graphics memory.
     places: [Option<DomainId>; MAX_VGPUS],
     /// Nanoseconds that one piece of work may take.

@@ -78,6 +78,7 @@ pub fn refuse<G: Gpu, H: Guests, C: Clock>(
     if let Refusal::Command { what, .. } = refusal {
         vgpu.engine(engine).ring.header = what.header;
     }
+    let_go(host, vgpu, engine);
     fail(host, vgpu, engine);
 }
 
@@ -135,12 +136,14 @@ pub fn stop<G: Gpu, H: Guests, C: Clock>(
     let_go(host, vgpu, engine);
 }
 
-/// The work's page tables are free to go, and pages that they led to once.
+/// The work's page tables are free to go, and pages that they led to once; so is the large arena.
 pub fn let_go<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &mut Vgpu,
     engine: Engine,
 ) {
+    let large = &mut host.engines.large;
+    large.leave(&mut host.guests, vgpu.domain, engine);
     vgpu.ppgtts.let_go(engine);
     if vgpu.ppgtts.idle() {
         let mut hands = hands(&mut host.gpu, &mut host.guests, vgpu.domain, vgpu.scratch);

@@ -11,7 +11,7 @@ use super::progress::{advance, blame, charge, fail, let_go};
 use crate::execlist::{Change, State};
 use crate::host::Host;
 use crate::interrupts;
-use crate::shadow::Slot;
+use crate::shadow::{self, Large, Slot};
 use crate::vgpu::Vgpu;
 use crate::{Clock, Guests};
 
@@ -33,6 +33,7 @@ pub fn service<G: Gpu, H: Guests, C: Clock>(
     } else {
         [0; Engine::COUNT]
     };
+    let mut more = false;
     for ((engine, bits), complete) in Engine::ALL.into_iter().zip(bits).zip(complete) {
         let Some(running) = host.engines.at(engine).running else {
             continue;
@@ -41,30 +42,39 @@ pub fn service<G: Gpu, H: Guests, C: Clock>(
             continue;
         };
         report(host, vgpu, engine, bits, complete);
+        if vgpu.engine(engine).state() == State::Running {
+            // Nothing else would wake us when its guest ends a batch that loops.
+            more |= shadow::watch(host, vgpu, engine);
+        }
     }
 
-    let mut more = prepare_one(host, vgpus);
+    more |= prepare_one(host, vgpus);
     for engine in Engine::ALL {
         more |= start_next(host, vgpus, engine);
     }
     if more { Progress::Busy } else { progress }
 }
 
-/// Follows the page tables of one vGPU's engine further, in turn: each costs up to a few thousand
-/// pins. True if somebody still waits for that.
+/// Follows the page tables of one vGPU's engine further, or the audit of its large batch, in turn:
+/// each costs up to a few thousand pins, or a window. True if somebody still waits for that.
 fn prepare_one<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpus: &mut [Box<Vgpu>],
 ) -> bool {
     let places = vgpus.len() * Engine::COUNT;
-    let waits = |vgpus: &[Box<Vgpu>], place: usize| {
-        let vgpu = vgpus.get(place / Engine::COUNT);
-        let engine = vgpu.and_then(|vgpu| vgpu.engines.get(place % Engine::COUNT));
-        engine.is_some_and(|engine| engine.state() == State::Preparing)
+    let waits = |large: &Large, vgpus: &[Box<Vgpu>], place: usize| {
+        let (number, vgpu) = (place % Engine::COUNT, vgpus.get(place / Engine::COUNT));
+        let state = vgpu.and_then(|vgpu| Some(vgpu.engines.get(number)?.state()));
+        let blocked = || {
+            large
+                .blocked(vgpu?.domain, *Engine::ALL.get(number)?)
+                .then_some(())
+        };
+        state == Some(State::Preparing) && blocked().is_none()
     };
     let turn = host.engines.turn;
     let mut order = (0..places).map(|step| (turn + step) % places);
-    let Some(place) = order.find(|place| waits(vgpus, *place)) else {
+    let Some(place) = order.find(|place| waits(&host.engines.large, vgpus, *place)) else {
         return false;
     };
     host.engines.turn = place + 1;
@@ -74,7 +84,7 @@ fn prepare_one<G: Gpu, H: Guests, C: Clock>(
     ) {
         advance(host, vgpu, *engine);
     }
-    (0..places).any(|place| waits(vgpus, place))
+    (0..places).any(|place| waits(&host.engines.large, vgpus, place))
 }
 
 /// What an engine reported about the work it is booked on.
@@ -92,11 +102,7 @@ fn report<G: Gpu, H: Guests, C: Clock>(
         charge(host, vgpu, engine);
         host.engines.at(engine).running = None;
         let_go(host, vgpu, engine);
-        let virtual_engine = vgpu.engine(engine);
-        if let Some(work) = &mut virtual_engine.work {
-            work.ran();
-        }
-        virtual_engine.change(Change::Returned);
+        vgpu.engine(engine).ran();
         advance(host, vgpu, engine);
     } else if bits & INTERRUPT_ERROR != 0 {
         blame(host, vgpu, engine, "command streamer error");

@@ -51,6 +51,8 @@ pub struct Counters {
     pub refused: u64,
     /// Bytes audited.
     pub scanned_bytes: u64,
+    /// Commands of running batches that the guest replaced, and so did we.
+    pub rewritten: u64,
     /// Nanoseconds of GPU time, all engines.
     pub gpu_time: u64,
     /// Nanoseconds that runnable work waited.

@@ -200,6 +200,11 @@ impl Guests for Simulated {
         Ok(page)
     }
 
+    fn hand_over(&mut self, page: DmaPage, domain: Option<DomainId>) {
+        let owner = domain.map_or(Owner::Host, |domain| Owner::HostFor(domain.0));
+        self.ram.set_owner(page, owner);
+    }
+
     fn free(&mut self, page: DmaPage) {
         self.ram.release(page);
         self.allocated -= 1;

@@ -51,7 +51,8 @@ fn entries_of_others_are_left_alone_and_read_zero() {
         assert_eq!(world.read_gtt(guest, index), 0, "{index:#x}");
     }
     assert!(world.mediator.host().gpu.gtt == before);
-    assert_eq!(world.vgpu(guest).counters().violations, 5);
+    // i915 clears the last entry of the whole GTT: that is ignored, too, but no offence.
+    assert_eq!(world.vgpu(guest).counters().violations, 4);
     assert_eq!(world.domain(guest).pins, 0);
     assert_eq!(world.read_gtt(other, victim), 5 << 12 | 1);
 }

@@ -221,6 +221,42 @@ impl Driver {
         address
     }
 
+    /// Maps frames, the same ones repeatedly if so wanted, from a multiple of 2 MiB on which nothing
+    /// is mapped yet and which is not 0; the address there.
+    pub fn map_many(&mut self, machine: &mut Machine, place: u64, frames: &[u64]) -> u64 {
+        for (number, frames) in (place..).zip(frames.chunks(512)) {
+            let table = self.frames(1);
+            let entries: Vec<u8> = frames
+                .iter()
+                .flat_map(|frame| (frame << 12 | 3).to_le_bytes())
+                .collect();
+            machine.poke(self.domain, table * PAGE, &entries);
+            let directory = (self.root + 2) * PAGE;
+            let entry = (table * PAGE) | 3;
+            machine.poke(self.domain, directory + number * 8, &entry.to_le_bytes());
+        }
+        place << 21
+    }
+
+    /// A batch of so many dwords: MI_NOOP, and `last` at its very end. It starts at a page.
+    pub fn noops(&mut self, machine: &mut Machine, place: u64, dwords: u64, last: &[u32]) -> u64 {
+        let frames = self.noop_frames(machine, dwords, last);
+        self.map_many(machine, place, &frames)
+    }
+
+    /// The frames of such a batch: one for all but the last two.
+    pub fn noop_frames(&mut self, machine: &mut Machine, dwords: u64, last: &[u32]) -> Vec<u64> {
+        let noops = self.frames(1);
+        let end = self.frames(2);
+        let pages = dwords.div_ceil(PAGE / 4).max(2);
+        let at = end * PAGE + (dwords - (pages - 2) * PAGE / 4) * 4 - last.len() as u64 * 4;
+        self.store(machine, at, last);
+        (0..pages - 2)
+            .map(|_| noops)
+            .chain([end, end + 1])
+            .collect()
+    }
+
     /// Changes an entry of the last-level table.
     pub fn set_entry(&self, machine: &mut Machine, index: u64, entry: u64) {
         machine.poke(

@@ -19,7 +19,8 @@ use crate::measured;
 use entries::{Entry, bursts, entry_writes};
 use registers::{busy_reads, fences_on, reads, writes};
 use submission::{
-    Commands, audits, completions, continuations, idle_rounds, lite_restores, submissions, switches,
+    Commands, audits, completions, continuations, idle_rounds, large_audits, lite_restores,
+    submissions, switches,
 };
 use tables::{changes, mappings, trapped_writes};
 
@@ -128,6 +129,10 @@ figures! {
         "audit, privileged render batch" per "byte": audits(&Commands::RENDER_BATCH, true);
         "audit, blitter batch" per "command": audits(&Commands::BLITTER_BATCH, false);
         "audit, blitter batch" per "byte": audits(&Commands::BLITTER_BATCH, true);
+    }
+    // 2 and 4 MiB.
+    None, 512 {
+        "audit, 4 MiB blitter batch" per "byte": large_audits();
     }
 }
 

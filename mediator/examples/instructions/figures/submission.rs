@@ -42,7 +42,7 @@ impl Painter {
     }
 
     /// Makes a request, and submits it counted.
-    fn paint_measured(&mut self, machine: &mut Machine) {
+    fn paint_counted(&mut self, machine: &mut Machine) {
         self.request(machine);
         submit(machine, &self.driver, &self.context);
     }
@@ -83,7 +83,7 @@ pub fn submissions() -> impl FnMut(u32) -> u64 {
     let (mut machine, mut painter) = painter();
     move |rounds| {
         for _ in 0..rounds {
-            painter.paint_measured(&mut machine);
+            painter.paint_counted(&mut machine);
             settle(&mut machine, &painter.driver);
         }
         painter.check(&mut machine);
@@ -97,7 +97,7 @@ pub fn lite_restores() -> impl FnMut(u32) -> u64 {
     move |rounds| {
         for _ in 0..rounds {
             painter.paint(&mut machine);
-            painter.paint_measured(&mut machine);
+            painter.paint_counted(&mut machine);
             settle(&mut machine, &painter.driver);
         }
         painter.check(&mut machine);
@@ -271,5 +271,46 @@ pub fn audits(commands: &'static Commands, bytes: bool) -> impl FnMut(u32) -> u6
         settle(&mut machine, &driver);
         check(&mut machine, &driver, engine);
         if bytes { length } else { count }
+    }
+}
+
+/// Batches of so many pages, too large for a slot: the rounds of service in which they are audited.
+pub fn large_audits() -> impl FnMut(u32) -> u64 {
+    const PAGE: u64 = 4096;
+    let engine = Engine::Bcs;
+    let (mut machine, mut driver) = seat();
+    machine.mediator.host_mut().gpu.set_quantum(1_000_000);
+    let mut context = driver.context(&mut machine, engine, 16);
+    let frame = driver.frames(3);
+    let surface = driver.map(&mut machine, frame, 1);
+    // A page of blits, and one that ends behind them.
+    let mut all = Vec::new();
+    while all.len() < 1000 {
+        (Commands::BLITTER_BATCH.block)(&mut all, surface);
+    }
+    all.resize(1023, 0);
+    for (page, last) in [(frame + 1, 0), (frame + 2, driver::BATCH_END)] {
+        driver.store(&mut machine, page * PAGE, &[&all[..], &[last]].concat());
+    }
+    move |rounds| {
+        let pages = u64::from(rounds);
+        let frames: Vec<u64> = (1..pages).map(|_| frame + 1).chain([frame + 2]).collect();
+        // The ring before it, and tables that are new, are not counted.
+        let place = 2 * pages / 512;
+        let address = driver.map_many(&mut machine, place, &frames);
+        driver.request(&mut machine, &mut context, &[]);
+        driver.port(&mut machine, engine, context.descriptor(), 0);
+        settle(&mut machine, &driver);
+        let commands = batch(false, address);
+        driver.request(&mut machine, &mut context, &commands);
+        driver.port(&mut machine, engine, context.descriptor(), 0);
+        let audited = |machine: &Machine| machine.vgpu(driver.domain).counters().scanned_bytes;
+        let before = audited(&machine);
+        while audited(&machine) < before + pages * PAGE {
+            measured::service(&mut machine);
+        }
+        settle(&mut machine, &driver);
+        check(&mut machine, &driver, engine);
+        pages * PAGE
     }
 }
