@@ -82,7 +82,8 @@ dump_logs() {
     for file in /var/log/xen/*.log; do
         [ -s "$file" ] || continue
         echo "=== file $1/${file##*/}"
-        tail -c 200000 "$file"
+        # Room for a recording of a driver's probe (docs/trace.md).
+        tail -c 2000000 "$file"
         echo
         echo "=== end"
         : > "$file"

@@ -91,6 +91,8 @@ pub struct Config {
     pub exit: bool,
     /// `console=serial,e9,xen`
     pub sinks: Sinks,
+    /// `record=BYTES`: memory to record the mediator's boundary in; 0 for none.
+    pub record: usize,
     /// Words that meant nothing, in order.
     pub complaints: ArrayVec<Complaint, COMPLAINT_LIMIT>,
     /// Complaints beyond those.
@@ -111,6 +113,7 @@ impl Default for Config {
                 port_e9: true,
                 xen: true,
             },
+            record: 0,
             complaints: ArrayVec::new(),
             more_complaints: 0,
         }
@@ -229,6 +232,13 @@ impl Config {
                 seen.first(6)?;
                 self.exit = true;
             }
+            b"record" => {
+                let size = value.and_then(bytes).ok_or(Trouble::BadValue {
+                    expected: "bytes, like 65536, 512K or 8M",
+                })?;
+                seen.first(7)?;
+                self.record = size;
+            }
             _ => return Err(Trouble::Unknown),
         }
         Ok(())
@@ -279,6 +289,22 @@ fn choose<T: Copy>(
     found
         .map(|&(_, choice)| choice)
         .ok_or(Trouble::BadValue { expected })
+}
+
+/// A size; K and M count as 1024 and its square.
+fn bytes(value: &[u8]) -> Option<usize> {
+    let (digits, shift) = match value {
+        [digits @ .., b'K'] => (digits, 10),
+        [digits @ .., b'M'] => (digits, 20),
+        _ => (value, 0),
+    };
+    let number = digits.iter().try_fold(0usize, |number, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    });
+    number
+        .filter(|_| !digits.is_empty())?
+        .checked_mul(1 << shift)
 }
 
 fn sinks(value: Option<&[u8]>) -> Option<Sinks> {

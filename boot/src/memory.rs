@@ -93,15 +93,16 @@ impl MemoryMap {
                 count: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
                 limit: REGION_LIMIT,
             };
-            regions
-                .try_push(Region {
-                    start,
-                    end,
-                    kind: kind.into(),
-                })
-                .map_err(|_| too_many)?;
+            let region = Region {
+                start,
+                end,
+                kind: kind.into(),
+            };
+            // Loaders give them in order, or nearly so.
+            let before = regions.iter().rposition(|region| region.start <= start);
+            let place = before.map_or(0, |before| before + 1);
+            regions.try_insert(place, region).map_err(|_| too_many)?;
         }
-        regions.sort_unstable_by_key(|region| region.start);
         for pair in regions.windows(2) {
             if let [before, region] = pair
                 && region.start < before.end

@@ -7,6 +7,7 @@ use boot::Config;
 use console::Shell;
 use gpu::Progress;
 use log::warn;
+use trace::{LINE_LIMIT, Tape};
 
 use crate::loopback::Players;
 use crate::operator::Operator;
@@ -29,6 +30,10 @@ pub struct Service {
     pub control: Option<Control>,
     /// Guests inside this image.
     pub players: Players,
+    /// What crosses the mediator's boundary, recorded if that was asked for.
+    pub tape: Tape,
+    /// The next line of its dump to be shown.
+    pub dump: Option<usize>,
 }
 
 /// Serves for ever, or until what the command line asks for is done.
@@ -46,6 +51,7 @@ pub fn run(config: &Config, mut service: Service) -> ! {
             busy |= control.round(&mut service.machine, xen);
         }
         busy |= listen(&mut shell, &mut service);
+        busy |= show_trace(&mut service);
 
         if config.exit && service.players.finished() {
             let mut operator = Operator {
@@ -78,6 +84,30 @@ fn listen(shell: &mut Shell, service: &mut Service) -> bool {
         .is_err()
     {
         warn!("shell: the console took no more");
+    }
+    true
+}
+
+/// At most one line of a dump, if the console has room for it. A full console is looked at again
+/// whenever the loop wakes.
+fn show_trace(service: &mut Service) -> bool {
+    /// What the console itself may have to add.
+    const MARGIN: usize = 64;
+    let Some(number) = service.dump else {
+        return false;
+    };
+    if console::room() < LINE_LIMIT + MARGIN {
+        return false;
+    }
+    let line = service
+        .tape
+        .with(|recorder| recorder.line(number))
+        .flatten();
+    service.dump = line.is_some().then_some(number + 1);
+    if let Some(line) = line
+        && core::fmt::Write::write_str(&mut console::Output, &line).is_err()
+    {
+        warn!("trace: the console took no more");
     }
     true
 }

@@ -15,11 +15,21 @@ pub struct Operator<'a> {
 
 impl Commands for Operator<'_> {
     fn table(&self) -> &[Command] {
-        &[]
+        &[Command {
+            name: "trace",
+            arguments: "[dump LABEL]",
+            help: "the recording (boot word record=): how it stands; end it and show it",
+        }]
     }
 
-    fn run(&mut self, _name: &str, _arguments: &str, _out: &mut dyn Write) -> fmt::Result {
-        Ok(())
+    fn run(&mut self, _: &str, arguments: &str, out: &mut dyn Write) -> fmt::Result {
+        let Service { tape, dump, .. } = &mut *self.service;
+        if let Some(label) = arguments.strip_prefix("dump") {
+            tape.finish(label);
+            *dump = Some(0);
+        }
+        tape.with(|recorder| recorder.status(out))
+            .unwrap_or_else(|| writeln!(out, "trace: nothing was recorded"))
     }
 
     fn status(&mut self, out: &mut dyn Write) -> fmt::Result {

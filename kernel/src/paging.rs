@@ -15,8 +15,6 @@
 
 mod tables;
 
-use core::ops::Range;
-
 use boot::{FIRST_MIB, MemoryMap, PAGE_SIZE};
 use spin::{Mutex, Once};
 use x86_64::PhysAddr;
@@ -63,10 +61,12 @@ pub fn init(memory: &MemoryMap) -> Result<(), MapError> {
 
     let data = layout::data();
     let mut start = data.start;
-    let mut guards: arrayvec::ArrayVec<Range<u64>, 8> =
-        layout::stacks().map(|stack| stack.guard).collect();
-    guards.sort_unstable_by_key(|guard| guard.start);
-    for guard in guards {
+    let behind = |start| {
+        let guards = layout::stacks().map(|stack| stack.guard);
+        let behind = guards.filter(move |guard| guard.start >= start);
+        behind.min_by_key(|guard| guard.start)
+    };
+    while let Some(guard) = behind(start) {
         map(start..guard.start, Access::Data)?;
         start = guard.end;
     }

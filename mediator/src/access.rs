@@ -209,7 +209,7 @@ impl Piece<'_> {
             gtt::write(host, vgpu, index, mask, value);
             lanes.count
         } else {
-            vgpu.counters.count_untracked(offset & !3);
+            registers::untracked(host, vgpu, offset & !3);
             let lanes = Lanes::new(offset.into(), 8, self.bytes.len());
             if self.write {
                 lanes.count

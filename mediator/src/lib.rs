@@ -44,7 +44,7 @@ pub use access::{Access, Space};
 pub use execlist::contract::Contract;
 pub use host::{Host, StartError};
 pub use partition::AttachError;
-pub use services::{Clock, DomainId, GuestFrame, Guests, PageError, Window};
+pub use services::{Call, Clock, DomainId, GuestFrame, Guests, PageError, Window};
 pub use vgpu::{Counters, Display, Vgpu, VgpuConfig};
 
 use alloc::boxed::Box;
@@ -75,6 +75,17 @@ impl<G: Gpu, H: Guests, C: Clock> Mediator<G, H, C> {
         domain: DomainId,
         config: VgpuConfig,
     ) -> Result<(), AttachError> {
+        self.host.guests.entered();
+        let result = self.add(domain, config);
+        self.host.guests.left(Call::Added {
+            domain,
+            config,
+            accepted: result.is_ok(),
+        });
+        result
+    }
+
+    fn add(&mut self, domain: DomainId, config: VgpuConfig) -> Result<(), AttachError> {
         if self.vgpus.iter().any(|vgpu| vgpu.domain() == domain) {
             return Err(AttachError::AlreadyAttached);
         }
@@ -89,35 +100,49 @@ impl<G: Gpu, H: Guests, C: Clock> Mediator<G, H, C> {
     /// Takes the vGPU away, at any moment, and releases everything it held.
     pub fn domain_removed(&mut self, domain: DomainId) {
         if let Some(index) = self.vgpus.iter().position(|vgpu| vgpu.domain() == domain) {
+            self.host.guests.entered();
             let mut vgpu = self.vgpus.remove(index);
             vgpu.release(&mut self.host);
+            self.host.guests.left(Call::Removed(domain));
         }
     }
 
     /// Serves one trapped access; the value of a read, or 0. Never waits.
     pub fn access(&mut self, domain: DomainId, access: Access) -> u64 {
-        match self.vgpus.iter_mut().find(|vgpu| vgpu.domain() == domain) {
-            Some(vgpu) => access::serve(&mut self.host, vgpu, access),
-            None => access.absent(),
-        }
+        let Some(vgpu) = self.vgpus.iter_mut().find(|vgpu| vgpu.domain() == domain) else {
+            return access.absent();
+        };
+        self.host.guests.entered();
+        let answer = access::serve(&mut self.host, vgpu, access);
+        self.host.guests.left(Call::Access {
+            domain,
+            access,
+            answer,
+        });
+        answer
     }
 
     /// An answered access of the domain is over: the CPU that made it makes none now. What was
     /// [`PageError::Busy`] may be possible.
     pub fn access_settled(&mut self, domain: DomainId) {
         if let Some(vgpu) = self.vgpus.iter_mut().find(|vgpu| vgpu.domain() == domain) {
+            self.host.guests.entered();
             gtt::access_settled(&mut self.host, vgpu);
+            self.host.guests.left(Call::Settled(domain));
         }
     }
 
     /// One bounded round of everything that is not an access: GPU time, completions, scheduling.
     pub fn service(&mut self) -> Progress {
+        self.host.guests.entered();
         let work = submission::service(&mut self.host, &mut self.vgpus);
         let mut waiting = false;
         for vgpu in &mut self.vgpus {
             waiting |= vgpu.background(&mut self.host);
         }
-        if waiting { Progress::Busy } else { work }
+        let progress = if waiting { Progress::Busy } else { work };
+        self.host.guests.left(Call::Service(progress));
+        progress
     }
 
     /// The attached vGPUs.

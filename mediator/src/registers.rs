@@ -43,7 +43,7 @@ pub fn read<G: Gpu, H: Guests, C: Clock>(
 ) -> u32 {
     vgpu.counters.register_reads += 1;
     let Some((slot, row)) = lookup(offset) else {
-        vgpu.counters.count_untracked(offset);
+        untracked(host, vgpu, offset);
         return 0;
     };
     match row.policy {
@@ -66,7 +66,7 @@ pub fn write<G: Gpu, H: Guests, C: Clock>(
 ) {
     vgpu.counters.register_writes += 1;
     let Some((slot, row)) = lookup(offset) else {
-        vgpu.counters.count_untracked(offset);
+        untracked(host, vgpu, offset);
         return;
     };
     match row.policy {
@@ -238,6 +238,14 @@ const fn clears_ones(offset: u32, row: &Register) -> bool {
     matches!(row.behaviour, Behaviour::InterruptTree)
         && offset >= GT_INTERRUPT_BANKS
         && offset % 0x10 == 0x8
+}
+
+/// An access without a row; each new offset, as long as they are kept, is worth a line.
+pub fn untracked<G: Gpu, H: Guests, C: Clock>(host: &Host<G, H, C>, vgpu: &mut Vgpu, offset: u32) {
+    if vgpu.counters.count_untracked(offset) {
+        let now = host.clock.now();
+        vgpu.warn(now, format_args!("register {offset:#x} has no row"));
+    }
 }
 
 fn deny<G: Gpu, H: Guests, C: Clock>(

@@ -2,7 +2,9 @@
 //!
 //! Nothing here is Xen's: a simulated implementation serves host tests and loopback guests.
 
-use gpu::{DmaAddress, DmaFault, DmaPage, PAGE_SIZE};
+use gpu::{DmaAddress, DmaFault, DmaPage, PAGE_SIZE, Progress};
+
+use crate::{Access, VgpuConfig};
 
 /// A guest, by its hypervisor's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,8 +60,43 @@ pub enum Window {
     Aperture,
 }
 
+/// A call into the mediator, as it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// A guest was to get a vGPU.
+    Added {
+        /// Who.
+        domain: DomainId,
+        /// Of what size.
+        config: VgpuConfig,
+        /// Whether it got one.
+        accepted: bool,
+    },
+    /// A vGPU was taken away.
+    Removed(DomainId),
+    /// An access was served.
+    Access {
+        /// Whose.
+        domain: DomainId,
+        /// Which.
+        access: Access,
+        /// With what result.
+        answer: u64,
+    },
+    /// [`crate::Mediator::access_settled`].
+    Settled(DomainId),
+    /// A round of service.
+    Service(Progress),
+}
+
 /// Hypervisor services. Nothing here waits for a guest or for the GPU.
 pub trait Guests {
+    /// A call into the mediator begins. For whoever keeps a record; answering costs every access.
+    fn entered(&mut self) {}
+
+    /// The call ended.
+    fn left(&mut self, _: Call) {}
+
     /// Holds a guest's page and tells its DMA address. Pins count: each needs one `unpin`.
     fn pin(&mut self, domain: DomainId, frame: GuestFrame) -> Result<DmaPage, PageError>;
 

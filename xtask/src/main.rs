@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets up the test bed and runs every ring of tests.
 //!
-//! Only std, and only programs of Debian: a fresh machine needs git, curl, gcc and stable Rust.
+//! Only std and our own crates, and only programs of Debian: a fresh machine needs git, curl, gcc
+//! and stable Rust.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod progress;
 mod selftests;
 mod setup;
 mod stages;
+mod traces;
 
 use crate::bed::chain;
 use crate::bed::image;
@@ -44,6 +46,10 @@ cargo xtask COMMAND
                             --renew writes the baseline anew.
   boot [--release] [QEMU ARGUMENTS...]
                             Boot the image in plain QEMU (run-qemu.sh does this).
+  trace PATH [--text] [--into FOLDER]
+                            Take recordings of the mediator's boundary out of a console log, or
+                            out of all logs of a folder, into mediator/tests/traces/LABEL.trace;
+                            --text, or a PATH that is a trace, shows every record.
   renew-dependencies        Write xtask/image-dependencies.txt anew.
   help                      This, and the stages and scenarios.
 
@@ -69,6 +75,7 @@ fn main() -> ExitCode {
         "selftests" => selftests::run(rest),
         "bench" => bench::bench(rest),
         "boot" => boot(rest),
+        "trace" => traces::trace(rest).map(|()| ExitCode::SUCCESS),
         "renew-dependencies" => stages::renew_dependencies().map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => help(),
         other => Err(Failure::new(format!(

@@ -20,7 +20,7 @@ fn an_empty_line_is_the_default() {
 #[test]
 fn every_word_is_understood() {
     let config = Config::parse(
-        b"log=trace gpu=pci gtt=4096 loopback=2 scenario=selftest exit console=e9,xen",
+        b"log=trace gpu=pci gtt=4096 loopback=2 scenario=selftest exit console=e9,xen record=8M",
     );
     assert_eq!(config.log, LevelFilter::Trace);
     assert_eq!(config.gpu, Gpu::Pci);
@@ -36,6 +36,7 @@ fn every_word_is_understood() {
             xen: true
         }
     );
+    assert_eq!(config.record, 8 << 20);
     assert!(config.complaints.is_empty());
 }
 
@@ -62,7 +63,7 @@ fn unknown_words_are_reported_and_the_rest_counts() {
 
 #[test]
 fn bad_values_name_the_good_ones_and_keep_the_default() {
-    let config = Config::parse(b"gtt=777 loopback=17 log exit=yes console=tty");
+    let config = Config::parse(b"gtt=777 loopback=17 log exit=yes console=tty record=much");
     assert_eq!(
         Config {
             complaints: ArrayVec::new(),
@@ -71,11 +72,12 @@ fn bad_values_name_the_good_ones_and_keep_the_default() {
         Config::default()
     );
     assert_eq!(
-        complaints("gtt=777 log exit=yes"),
+        complaints("gtt=777 log exit=yes record=99999999999999M"),
         [
             "\"gtt=777\": ignored, expected 512, 1024, 2048 or 4096 (MiB)",
             "\"log\": ignored, expected error, warn, info, debug or trace",
             "\"exit=yes\": ignored, expected no value",
+            "\"record=99999999999999M\": ignored, expected bytes, like 65536, 512K or 8M",
         ]
     );
 }

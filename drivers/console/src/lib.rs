@@ -20,7 +20,8 @@ pub use limiter::{BURST, Limiter, PERIOD};
 pub use line::{LINE_LIMIT, Line};
 pub use logger::{init, rate_limited, report, set_clock, set_level};
 pub use output::{
-    Output, add_sink, emergency, emergency_recent, print_recent, read, set_last_resort, sink_names,
+    Output, add_sink, emergency, emergency_recent, print_recent, read, room, set_last_resort,
+    sink_names,
 };
 pub use ring::{RING_SIZE, Ring};
 pub use serial::Serial;

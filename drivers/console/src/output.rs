@@ -88,6 +88,13 @@ pub fn sink_names() -> ArrayVec<&'static str, { OTHERS + 2 }> {
     names
 }
 
+/// Bytes that every sink has room for: who has much to say waits for it.
+pub fn room() -> usize {
+    let mut room = usize::MAX;
+    CONSOLE.lock().each(|sink| room = room.min(sink.room()));
+    room
+}
+
 /// The next byte a person typed, at any sink.
 pub fn read() -> Option<u8> {
     let mut typed = None;
@@ -199,6 +206,10 @@ mod tests {
         fn read(&mut self) -> Option<u8> {
             Some(b'!')
         }
+
+        fn room(&self) -> usize {
+            77
+        }
     }
 
     // One test, because the console is one: tests run side by side.
@@ -218,6 +229,7 @@ mod tests {
         assert_eq!(&LAST_WORDS.lock()[..], b"the lock is held");
         assert_eq!(&HEARD.lock()[..], b"early\nlate\nraw!");
         assert_eq!(read(), Some(b'!'));
+        assert_eq!(room(), 77);
         assert_eq!(&sink_names()[..], ["recorder"]);
         let mut recent = String::new();
         print_recent(1, &mut recent).unwrap();

@@ -8,6 +8,11 @@ pub trait Sink: Send {
     /// Sends text; lines end in `\n` and the sink adds a carriage return where one is needed.
     fn write(&mut self, bytes: &[u8]);
 
+    /// Bytes that can be sent now without a wait or a loss, as far as the place knows.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
     /// The next byte that a person typed there.
     fn read(&mut self) -> Option<u8> {
         None

@@ -121,6 +121,12 @@ impl<H: Hypervisor, P: SharedPage> Console<H, P> {
         done
     }
 
+    /// Bytes that the ring takes now.
+    pub fn room(&self) -> usize {
+        // With a daemon that lies about its index everything is lost anyway.
+        self.sender.room(&self.page).unwrap_or(0) as usize
+    }
+
     /// Takes what was typed, without waiting, and returns how many bytes.
     pub fn read(&mut self, into: &mut [u8]) -> usize {
         let got = self.receiver.get(&self.page, into).unwrap_or(0);

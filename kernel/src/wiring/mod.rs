@@ -32,6 +32,7 @@ use boot::{Config, MemoryMap};
 use gpu::model::Model;
 use log::{error, info};
 use mediator::{Clock, Mediator};
+use trace::{Recorder, Tape, Taped};
 
 use crate::events::Service;
 use crate::loopback::Players;
@@ -43,7 +44,8 @@ use pages::PhysicalMemory;
 use xen::{Found, Xen};
 
 /// The mediator as this image runs it.
-pub type Machine = Mediator<Model<PhysicalMemory>, DomainServices, MonotonicClock>;
+pub type Machine =
+    Mediator<Model<Taped<PhysicalMemory>>, Taped<DomainServices>, Taped<MonotonicClock>>;
 
 /// Window slots for pinned pages, for each page frame of RAM: eight times as much guest memory can
 /// be reached at once as this domain has, for 16 bytes of tables each.
@@ -94,8 +96,11 @@ pub fn start(
             DomainServices::new()
         }
     };
-    let gpu = Model::new(PhysicalMemory, config.gtt_mib * GTT_ENTRIES_PER_MIB);
-    let mut machine = Mediator::new(gpu, services, MonotonicClock)
+    let tape = recording(config);
+    let memory = tape.around(PhysicalMemory);
+    let gpu = Model::new(memory, config.gtt_mib * GTT_ENTRIES_PER_MIB);
+    let (services, clock) = (tape.around(services), tape.around(MonotonicClock));
+    let mut machine = Mediator::new(gpu, services, clock)
         .unwrap_or_else(|error| start::refuse(ExitReason::OutOfMemory, error));
     info!("software GPU with a global GTT of {} MiB", config.gtt_mib);
     let failure = xen.as_ref().and_then(|xen| too_old(xen.version));
@@ -111,7 +116,25 @@ pub fn start(
         xen,
         control,
         players,
+        tape,
+        dump: None,
     }
+}
+
+/// A recorder of the mediator's boundary, if the command line asks for one (docs/trace.md).
+fn recording(config: &Config) -> Tape {
+    let tape = Tape::default();
+    if config.record != 0 {
+        let bytes = config.record;
+        match Recorder::new(bytes, config.gtt_mib, MonotonicClock.now()) {
+            Some(recorder) => {
+                tape.start(recorder);
+                info!("trace: recording in {} KiB", bytes / 1024);
+            }
+            None => error!("trace: {bytes} bytes are too few, or more than the heap has"),
+        }
+    }
+    tape
 }
 
 /// Entries that map one MiB.

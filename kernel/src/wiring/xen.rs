@@ -317,6 +317,13 @@ impl console::Sink for ConsoleRing {
         }
     }
 
+    fn room(&self) -> usize {
+        let console = CONSOLE.try_lock();
+        console.map_or(0, |console| {
+            console.as_ref().map_or(usize::MAX, Console::room)
+        })
+    }
+
     fn read(&mut self) -> Option<u8> {
         let mut byte = [0];
         let got = CONSOLE.try_lock()?.as_mut()?.read(&mut byte);

@@ -17,7 +17,7 @@ pub struct Machine {
     memory: &'static str,
     serial: bool,
     arguments: Vec<&'static str>,
-    typed: &'static str,
+    typed: Vec<(&'static str, &'static str)>,
 }
 
 /// What came of it.
@@ -36,7 +36,7 @@ impl Machine {
             memory: "32M",
             serial: true,
             arguments: Vec::new(),
-            typed: "",
+            typed: Vec::new(),
         }
     }
 
@@ -66,8 +66,14 @@ impl Machine {
     }
 
     /// Bytes to type at COM1 once the image has spoken.
-    pub fn typed(mut self, typed: &'static str) -> Self {
-        self.typed = typed;
+    pub fn typed(self, typed: &'static str) -> Self {
+        // The last line of the bring-up: from now on somebody listens.
+        self.typed_after("software GPU", typed)
+    }
+
+    /// Bytes to type once the console has said something; each waits for the one before.
+    pub fn typed_after(mut self, said: &'static str, typed: &'static str) -> Self {
+        self.typed.push((said, typed));
         self
     }
 
@@ -103,17 +109,14 @@ impl Machine {
             .expect("qemu-system-x86_64 cannot be run: install Debian's package qemu-system-x86");
         let mut output = child.stdout.take().expect("piped");
         let mut input = child.stdin.take().expect("piped");
-        let typed = self.typed;
+        let mut typed = self.typed.into_iter().peekable();
         let reader = thread::spawn(move || {
             let mut log = Vec::new();
             let mut chunk = [0; 4096];
-            let mut typed = Some(typed);
             while let Ok(length @ 1..) = output.read(&mut chunk) {
                 log.extend_from_slice(&chunk[..length]);
-                // The last line of the bring-up: from now on somebody listens.
-                if String::from_utf8_lossy(&log).contains("software GPU")
-                    && let Some(typed) = typed.take()
-                {
+                let text = String::from_utf8_lossy(&log);
+                while let Some((_, typed)) = typed.next_if(|(said, _)| text.contains(said)) {
                     // Fails if the image left already, which the log then shows.
                     let _ = input.write_all(typed.as_bytes());
                 }

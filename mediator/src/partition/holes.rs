@@ -43,12 +43,14 @@ pub(super) fn largest(area: Region, taken: &ArrayVec<Region, MAX_VGPUS>) -> u32 
 
 /// All holes, in order.
 fn holes(area: Region, taken: &ArrayVec<Region, MAX_VGPUS>) -> ArrayVec<Region, { MAX_VGPUS + 1 }> {
-    let mut taken = taken.clone();
-    taken.retain(|region| region.count != 0);
-    taken.sort_unstable_by_key(|region| region.first);
     let mut holes = ArrayVec::new();
     let mut first = area.first;
-    for region in &taken {
+    let behind = |first| {
+        let taken = taken.iter().filter(|region| region.count != 0);
+        let behind = taken.filter(|region| region.first >= first);
+        behind.min_by_key(|region| region.first)
+    };
+    while let Some(region) = behind(first) {
         if region.first > first {
             holes.push(Region {
                 first,

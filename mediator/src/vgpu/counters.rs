@@ -60,17 +60,19 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts an access without a row and keeps its offset if it is a new one.
-    pub(crate) fn count_untracked(&mut self, offset: u32) {
+    /// Counts an access without a row and keeps its offset; whether it is a new one.
+    pub(crate) fn count_untracked(&mut self, offset: u32) -> bool {
         self.untracked += 1;
         let kept = usize::from(self.untracked_kept);
         if self.first_untracked().contains(&offset) {
-            return;
+            return false;
         }
-        if let Some(place) = self.untracked_offsets.get_mut(kept) {
-            *place = offset;
-            self.untracked_kept += 1;
-        }
+        let Some(place) = self.untracked_offsets.get_mut(kept) else {
+            return false;
+        };
+        *place = offset;
+        self.untracked_kept += 1;
+        true
     }
 
     /// The first offsets without a row.

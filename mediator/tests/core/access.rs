@@ -171,7 +171,7 @@ fn an_offset_without_a_register_reads_zero_and_is_shown() {
         .status(&mut text)
         .expect("a string takes everything");
     assert!(
-        text.contains("untracked 0x1ffff0 0x1ffff4 0x200000 0x7ffff8"),
+        text.contains("\nuntracked: d1 16392 0x1ffff0 0x1ffff4 0x200000 0x7ffff8"),
         "{text}"
     );
 }

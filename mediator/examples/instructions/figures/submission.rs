@@ -42,7 +42,7 @@ impl Painter {
     }
 
     /// Makes a request, and submits it counted.
-    fn paint_measured(&mut self, machine: &mut Machine) {
+    fn paint_counted(&mut self, machine: &mut Machine) {
         self.request(machine);
         submit(machine, &self.driver, &self.context);
     }
@@ -83,7 +83,7 @@ pub fn submissions() -> impl FnMut(u32) -> u64 {
     let (mut machine, mut painter) = painter();
     move |rounds| {
         for _ in 0..rounds {
-            painter.paint_measured(&mut machine);
+            painter.paint_counted(&mut machine);
             settle(&mut machine, &painter.driver);
         }
         painter.check(&mut machine);
@@ -97,7 +97,7 @@ pub fn lite_restores() -> impl FnMut(u32) -> u64 {
     move |rounds| {
         for _ in 0..rounds {
             painter.paint(&mut machine);
-            painter.paint_measured(&mut machine);
+            painter.paint_counted(&mut machine);
             settle(&mut machine, &painter.driver);
         }
         painter.check(&mut machine);

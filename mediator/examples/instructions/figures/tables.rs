@@ -38,7 +38,7 @@ impl Storer {
     }
 
     /// One submission, counted.
-    fn submit_measured(&mut self, machine: &mut Machine) {
+    fn submit_counted(&mut self, machine: &mut Machine) {
         self.request(machine);
         submit(machine, &self.driver, &self.context);
         settle(machine, &self.driver);
@@ -108,7 +108,7 @@ pub fn mappings() -> impl FnMut(u32) -> u64 {
             let entry = storer.entry(256 + page);
             storer.poke(&mut machine, entry, (pages * 4096) | 3);
         }
-        storer.submit_measured(&mut machine);
+        storer.submit_counted(&mut machine);
         check(&mut machine, &storer.driver, Engine::Bcs);
         rounds.into()
     }
@@ -127,7 +127,7 @@ pub fn changes(changed: bool) -> impl FnMut(u32) -> u64 {
                 let entry = storer.entry(300);
                 storer.poke(&mut machine, entry, ((frame + round % 2) * 4096) | 3);
             }
-            storer.submit_measured(&mut machine);
+            storer.submit_counted(&mut machine);
         }
         check(&mut machine, &storer.driver, Engine::Bcs);
         rounds.into()
