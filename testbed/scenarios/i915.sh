@@ -1,5 +1,5 @@
 # Debian's unmodified i915 on a vGPU, 6.12 and 6.1 at once: probe, render node, work on all engines.
-# stages: none
+# stages: i915
 # needs: kernel-6.1
 # timeout: 900
 # checks: 90

@@ -133,7 +133,7 @@ mod tests {
         for scenario in all {
             for stage in &scenario.stages {
                 assert!(
-                    ["none", "xen", "flask"].contains(&stage.as_str()),
+                    ["none", "xen", "flask", "i915"].contains(&stage.as_str()),
                     "{scenario:?}"
                 );
             }

@@ -209,6 +209,10 @@ pub fn flask(folder: &Path) -> Outcome<Summary> {
     whole_chain("flask", true, folder)
 }
 
+pub fn i915(folder: &Path) -> Outcome<Summary> {
+    whole_chain("i915", true, folder)
+}
+
 fn whole_chain(stage: &str, flask: bool, folder: &Path) -> Outcome<Summary> {
     let scenarios = Scenario::of_stage(stage)?;
     if scenarios.is_empty() {

@@ -50,7 +50,7 @@ pub struct Stage {
 }
 
 /// All stages, in the order they are run.
-pub const STAGES: [Stage; 11] = [
+pub const STAGES: [Stage; 12] = [
     Stage {
         name: "fmt",
         about: "the sources are formatted",
@@ -117,13 +117,15 @@ pub const STAGES: [Stage; 11] = [
         needs: Some("image"),
         run: emulated::flask,
     },
+    Stage {
+        name: "i915",
+        about: "Debian's unmodified i915, of Linux 6.12 and 6.1, works on two vGPUs at once",
+        needs: Some("image"),
+        run: emulated::i915,
+    },
 ];
 
-/// Stages that run only when they are named: several guests at once make QEMU's emulated SVM enter
-/// guests with the hypervisor's registers, which ends them (docs/testing.md).
-const BY_NAME: [&str; 1] = ["flask"];
-
-/// The stages with these names, in the order of `STAGES`; without names all but those of `BY_NAME`.
+/// The stages with these names, in the order of `STAGES`; without names all.
 pub fn chosen(names: &[String]) -> Outcome<Vec<Stage>> {
     if let Some(unknown) = names
         .iter()
@@ -134,13 +136,7 @@ pub fn chosen(names: &[String]) -> Outcome<Vec<Stage>> {
             "no stage {unknown}; there are: {known}"
         )));
     }
-    if names.is_empty() {
-        println!("not run unless named: {}", BY_NAME.join(" "));
-    }
-    let wanted = |stage: &&Stage| match names {
-        [] => !BY_NAME.contains(&stage.name),
-        _ => names.iter().any(|name| name == stage.name),
-    };
+    let wanted = |stage: &&Stage| names.is_empty() || names.iter().any(|name| name == stage.name);
     Ok(STAGES.iter().filter(wanted).copied().collect())
 }
 
@@ -269,10 +265,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_means_all_but_a_few_and_names_keep_the_order_of_stages() {
+    fn no_name_means_all_and_names_keep_the_order_of_stages() {
         let all = chosen(&[]).expect("all");
-        assert_eq!(all.len(), STAGES.len() - BY_NAME.len());
-        assert!(all.iter().all(|stage| stage.name != "flask"));
+        assert_eq!(all.map_names(), STAGES.map(|stage| stage.name));
         let names = ["xen".to_owned(), "fmt".to_owned()];
         let stages = chosen(&names).expect("known");
         assert_eq!(stages.map_names(), ["fmt", "xen"]);
