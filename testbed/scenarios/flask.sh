@@ -65,17 +65,21 @@ check unborn-attached $gpuctl attach unborn "${sizes[@]}"
 check unborn-destroyed xl destroy unborn
 check unborn-gone wait_gone unborn 20
 
-# Guests that reboot and crash after their work, both at once beside the others.
+# Guests that reboot and crash after their work, both at once beside the others. Their consoles can go
+# before their last lines are read; the service domain knows what they drew, xl how they ended.
+declare -A number
 for end in reboot crash; do
-    guest_config $end labelled "draw 10" -e "s# test=# end=$end test=#"
+    guest_config $end labelled "draw 10" -e "s# test=# xen_legacy_crash end=$end test=#"
     check $end-created $gpuctl create /tmp/$end.cfg "${sizes[@]}"
+    number[$end]=$(xl domid $end)
 done
 for end in reboot crash; do
     check $end-gone wait_gone $end 240
+    check $end-drew grep -q "contract: d${number[$end]} bcs0 submissions 10 .* completed 10 lost 0" \
+        /var/log/xen/guest-gpu-service.log
 done
-# Their consoles can go before their last lines are read; xl knows how they ended (Debian's kernel
-# ends a panic by rebooting too).
 check reboot-reason grep -q 'reason code 1 ' /var/log/xen/xl-reboot.log
+check crash-reason grep -q 'reason code 3 ' /var/log/xen/xl-crash.log
 
 check vandal-done wait_line vandal '^GUEST end' 150
 relay_checks vandal
