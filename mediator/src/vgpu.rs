@@ -70,6 +70,7 @@ impl Vgpu {
                 return Err(error);
             }
         };
+        registers::close_fences(&mut host.gpu, &slice);
         gtt.fill(&mut host.gpu, &slice, scratch);
         host.gpu.flush_gtt();
         let mut vgpu = Self {

@@ -37,15 +37,19 @@ pub struct Tiling {
 
 impl Tiling {
     /// Takes a fence register apart; `None` if it is off or makes no sense.
+    #[inline]
     fn new(lower: u32, upper: u32) -> Option<Self> {
         const PAGE: u64 = !(PAGE_SIZE - 1);
+        if lower & VALID == 0 {
+            return None;
+        }
         let start = u64::from(lower) & PAGE;
         let end = (u64::from(upper) & PAGE) + PAGE_SIZE;
         let pitch = (u64::from(upper & 0xfff) + 1) * 128;
         let y_major = lower & Y_TILED != 0;
         // X tiles are 512 bytes wide, Y tiles 128.
         let whole_tiles = y_major || pitch % 512 == 0;
-        (lower & VALID != 0 && end > start && whole_tiles).then_some(Self {
+        (end > start && whole_tiles).then_some(Self {
             range: start..end,
             pitch,
             y_major,
@@ -83,7 +87,8 @@ pub(super) fn owned(vgpu: &Vgpu, offset: u32) -> bool {
     number(offset) < vgpu.slice.fences.count.into()
 }
 
-/// The guest writes half a fence.
+/// The guest writes half a fence. The device's upper half is always what the guest wrote; its lower
+/// half is, too, while the fence is on, and 0 while it is off. A fence is never changed while it is on.
 pub(super) fn write<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &mut Vgpu,
@@ -97,14 +102,22 @@ pub(super) fn write<G: Gpu, H: Guests, C: Clock>(
         vgpu.violation(now, format_args!("fence {number} is not its own"));
         return;
     }
-    vgpu.registers.set(slot, written);
     let place = FENCE + (u32::from(vgpu.slice.fences.first) + number) * 8;
-    host.gpu.write(place, 0);
-    let [lower, upper] = vgpu.registers.pair(slot);
+    let [mut lower, mut upper] = vgpu.registers.pair(slot);
     if active(vgpu, [lower, upper]).is_some() {
+        host.gpu.write(place, 0);
+    }
+    vgpu.registers.set(slot, written);
+    let is_lower = offset.is_multiple_of(8);
+    if is_lower {
+        lower = written;
+    } else {
+        upper = written;
         host.gpu.write(place + 4, upper);
+    }
+    if active(vgpu, [lower, upper]).is_some() {
         host.gpu.write(place, lower);
-    } else if written & VALID != 0 && offset.is_multiple_of(8) {
+    } else if is_lower && lower & VALID != 0 {
         let now = host.clock.now();
         vgpu.violation(
             now,
@@ -113,14 +126,17 @@ pub(super) fn write<G: Gpu, H: Guests, C: Clock>(
     }
 }
 
-/// Switches off the device's fences of a slice.
+/// Makes the device's fences of a slice those of a new guest: all zero.
 pub fn close<G: Gpu>(gpu: &mut G, slice: &Slice) {
     for number in 0..u32::from(slice.fences.count) {
-        gpu.write(FENCE + (u32::from(slice.fences.first) + number) * 8, 0);
+        let place = FENCE + (u32::from(slice.fences.first) + number) * 8;
+        gpu.write(place, 0);
+        gpu.write(place + 4, 0);
     }
 }
 
 /// A fence that is on and lies in the guest's mappable range.
+#[inline]
 fn active(vgpu: &Vgpu, [lower, upper]: [u32; 2]) -> Option<Tiling> {
     let tiling = Tiling::new(lower, upper)?;
     let length = tiling.range.end - tiling.range.start;

@@ -4,6 +4,7 @@ use gpu::spec::registers::{
     TLB_INVALIDATE,
 };
 use mediator::{DomainId, Space};
+use proptest::prelude::*;
 
 use crate::common::{BAR0, Recorder, SMALL, World};
 
@@ -230,7 +231,34 @@ fn fences_beyond_the_slice_stay_off_and_the_devices_own_are_those_of_the_slice()
         (0, foreign | 1)
     );
     world.mediator.domain_removed(other);
-    assert_eq!(fence(&world, 2)[0], 0);
+    assert_eq!(fence(&world, 2), [0, 0]);
+}
+
+proptest! {
+    #[test]
+    fn a_device_fence_is_the_guests_or_off_after_any_writes(
+        writes in prop::collection::vec((0u32..2, any::<bool>(), 0u32..6, 0u32..4), 1..40),
+    ) {
+        let (mut world, _) = booted();
+        // Something is below it, and the device's third fence is its first.
+        let guest = world.booted(2, SMALL);
+        let own = world.first(guest)[0] * 4096;
+        for (number, upper, page, flags) in writes {
+            let register = FENCE + number * 8 + u32::from(upper) * 4;
+            // Pitches of whole and half X tiles; pages of its own, and one below.
+            world.write(guest, register, own - 4096 + page * 4096 + flags);
+            for number in 0..2 {
+                let [lower, upper] = [0, 4].map(|half| world.read(guest, FENCE + number * 8 + half));
+                let device = [0, 4].map(|half| {
+                    world.mediator.host().gpu.register(FENCE + (2 + number) * 8 + half)
+                });
+                let (first, last) = (lower & !0xfff, upper & !0xfff);
+                let tiles = lower & 2 != 0 || upper & 3 == 3;
+                let on = lower & 1 != 0 && first >= own && last >= first && tiles;
+                prop_assert_eq!(device, [if on { lower } else { 0 }, upper]);
+            }
+        }
+    }
 }
 
 #[test]

@@ -86,9 +86,6 @@ figures! {
         "register write, fence" per "write": writes(FENCE, 0);
         "register write, reset of an idle engine" per "write": writes(GDRST, ENGINE_RESET);
         "register write, denied register" per "write": writes(OACONTROL, 1);
-    }
-    // Three register writes of the device, each about 145 instructions of the software GPU.
-    None, 200 {
         "register write, fence switched on" per "write": fences_on();
     }
     Some(800), 300 {
