@@ -7,7 +7,10 @@
 //!
 //! | file | story |
 //! |---|---|
-//! | `record` | one record, to bytes and back |
+//! | `record` | what a trace is made of |
+//! | `layout` | tags, and what writer and reader both know |
+//! | `writer` | from records to bytes |
+//! | `reader` | from bytes to records |
 //! | `code` | numbers as few bytes |
 //! | `memory` | what the replay's memory will hold at this point |
 //! | `recorder` | from calls to records |
@@ -22,15 +25,20 @@ extern crate alloc;
 
 mod code;
 mod dump;
+mod layout;
 mod memory;
 mod names;
+mod reader;
 mod record;
 mod recorder;
 mod taped;
+mod writer;
 
 pub use dump::{BEGIN, DumpError, Dumps, LINE_LIMIT, Line, MARK, dumps};
 pub use memory::hash;
 pub use names::Names;
-pub use record::{Encoder, Header, Reader, Record, Repeat, Request, TraceError};
+pub use reader::Reader;
+pub use record::{Header, Record, Repeat, Request, TraceError};
 pub use recorder::Recorder;
 pub use taped::{Tape, Taped};
+pub use writer::Encoder;

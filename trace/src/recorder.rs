@@ -11,8 +11,10 @@ use gpu::{DmaAddress, DmaPage, Progress};
 use mediator::{Access, Call, DomainId, GuestFrame, PageError, Space, Window};
 
 use crate::code::{Bytes, LONGEST};
+use crate::layout::TICK;
 use crate::memory::{self, Full, Look, Memory};
-use crate::record::{Encoder, Header, Record, Repeat, Request, TICK};
+use crate::record::{Header, Record, Repeat, Request};
+use crate::writer::Encoder;
 
 /// Least memory that is of any use, bytes.
 const LEAST: usize = 64 << 10;
