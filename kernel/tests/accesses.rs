@@ -17,11 +17,13 @@ use underway::Underway;
 enum Told {
     Request(u32, Option<u64>),
     Taken,
+    Recalled,
 }
 
 fn told() -> impl Strategy<Value = Vec<Told>> {
     let request = (0u32..4, prop::option::of(0u64..4)).prop_map(|(cpu, at)| Told::Request(cpu, at));
-    prop::collection::vec(prop_oneof![4 => request, 1 => Just(Told::Taken)], 1..60)
+    let others = prop_oneof![Just(Told::Taken), Just(Told::Recalled)];
+    prop::collection::vec(prop_oneof![2 => request, 1 => others], 1..60)
 }
 
 proptest! {
@@ -33,6 +35,17 @@ proptest! {
             match events[end] {
                 Told::Request(cpu, frame) => underway.begins(cpu, frame),
                 Told::Taken => underway.memory_taken(),
+                Told::Recalled => underway.recalled(),
+            }
+            for cpu in 0..3 {
+                let since = events[..=end]
+                    .iter()
+                    .rposition(|event| matches!(event, Told::Request(who, _) if *who == cpu));
+                let since = &events[since.map_or(0, |last| last + 1)..=end];
+                let any = |wanted: fn(&Told) -> bool| since.iter().any(wanted);
+                let only = any(|told| matches!(told, Told::Recalled))
+                    && !any(|told| matches!(told, Told::Taken));
+                prop_assert_eq!(underway.only_recalled(cpu), only);
             }
             for frame in 0..4 {
                 let mut reports = Vec::new();
@@ -44,7 +57,9 @@ proptest! {
                     if let Some(last) = last
                         && matches!(past[last], Told::Request(_, Some(at)) if at == frame)
                     {
-                        let taken = past[last..].iter().any(|event| matches!(event, Told::Taken));
+                        let taken = past[last..]
+                            .iter()
+                            .any(|event| matches!(event, Told::Taken | Told::Recalled));
                         reports.push(taken);
                     }
                 }
@@ -63,6 +78,8 @@ enum Vcpu {
     Answered(Option<u64>),
     /// Xen has taken the answer and will issue the access again.
     Repeats(Option<u64>),
+    /// Through with its instruction, it waits until its report is answered.
+    Reports,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +92,8 @@ enum Event {
     Protected(u64),
     Released(u64),
     Settled,
+    /// From now on the guest is refused memory, so that nobody reports.
+    Refused,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -88,6 +107,11 @@ fn event() -> impl Strategy<Value = Event> {
         2 => frame.clone().prop_map(Event::Protected),
         1 => frame.prop_map(Event::Released),
         2 => Just(Event::Settled),
+        1 => prop::bool::weighted(0.1).prop_map(|refused| if refused {
+            Event::Refused
+        } else {
+            Event::Settled
+        }),
     ]
 }
 
@@ -101,6 +125,9 @@ struct Bed {
     /// Frames of the type, and those that are meant to be.
     typed: BTreeSet<u64>,
     wanted: BTreeSet<u64>,
+    /// vCPUs that report as soon as they can.
+    flagged: [bool; VCPUS],
+    refused: bool,
 }
 
 impl Bed {
@@ -110,6 +137,22 @@ impl Bed {
             assert!(found, "the guest is crashed");
             self.vcpus[vcpu] = Vcpu::Runs;
         }
+        if self.vcpus[vcpu] == Vcpu::Runs && std::mem::take(&mut self.flagged[vcpu]) {
+            self.vcpus[vcpu] = Vcpu::Reports;
+        }
+    }
+
+    fn change_back(&mut self) {
+        while let Some(frame) = self.protection.next(&self.underway) {
+            assert!(self.typed.remove(&frame));
+        }
+    }
+
+    /// Nobody goes on before the page that it wrote is memory, unless another vCPU writes there too.
+    fn nobody_goes_on_too_early(&self, vcpu: usize, written: u64) {
+        let others = self.underway.at(written).is_some();
+        let memory = !self.typed.contains(&written) || self.wanted.contains(&written);
+        assert!(memory || others || self.refused, "vCPU {vcpu} goes on");
     }
 
     fn happens(&mut self, event: Event) {
@@ -124,6 +167,19 @@ impl Bed {
                     self.vcpus[vcpu] = Vcpu::Asked(None);
                 }
             }
+            Event::Refused => self.refused = true,
+            Event::Served(vcpu) if self.vcpus[vcpu] == Vcpu::Reports => {
+                let written = self
+                    .underway
+                    .accesses()
+                    .find(|(who, _)| *who == vcpu as u32);
+                self.underway.begins(vcpu as u32, None);
+                self.change_back();
+                self.vcpus[vcpu] = Vcpu::Runs;
+                if let Some((_, written)) = written {
+                    self.nobody_goes_on_too_early(vcpu, written);
+                }
+            }
             Event::Served(vcpu) => {
                 let Vcpu::Asked(written) = self.vcpus[vcpu] else {
                     return;
@@ -133,6 +189,10 @@ impl Bed {
                     self.happens(Event::Released(frame));
                     if !self.protection.leaves(frame) && self.typed.insert(frame) {
                         self.protection.leave(frame);
+                    }
+                    if self.protection.leaves(frame) && !self.refused {
+                        self.underway.recalled();
+                        self.flagged = [true; VCPUS];
                     }
                 }
                 self.vcpus[vcpu] = Vcpu::Answered(written);
@@ -154,6 +214,7 @@ impl Bed {
             Event::Released(frame) => {
                 if self.wanted.remove(&frame) {
                     self.protection.leave(frame);
+                    self.change_back();
                 }
             }
             Event::Settled => {
@@ -171,9 +232,7 @@ impl Bed {
                 for vcpu in over {
                     self.underway.begins(vcpu, None);
                 }
-                while let Some(frame) = self.protection.next(&self.underway) {
-                    assert!(self.typed.remove(&frame));
-                }
+                self.change_back();
             }
         }
     }
@@ -190,6 +249,8 @@ proptest! {
             vcpus: [Vcpu::Runs; VCPUS],
             typed: BTreeSet::new(),
             wanted: BTreeSet::new(),
+            flagged: [false; VCPUS],
+            refused: false,
         };
         for event in events {
             bed.happens(event);
@@ -197,6 +258,15 @@ proptest! {
         for vcpu in 0..VCPUS {
             bed.happens(Event::Served(vcpu));
             bed.happens(Event::Taken(vcpu));
+        }
+        // All are through with their instructions, and those that report are answered.
+        for vcpu in 0..VCPUS {
+            bed.happens(Event::Repeated(vcpu));
+        }
+        for vcpu in 0..VCPUS {
+            if bed.vcpus[vcpu] == Vcpu::Reports {
+                bed.happens(Event::Served(vcpu));
+            }
         }
         bed.happens(Event::Settled);
         prop_assert!(!bed.protection.waits());

@@ -9,6 +9,7 @@ use xen::device_model::{Buffering, MemoryType, Range, Sbdf};
 use xen::ioreq::{Direction, IoreqError, Kind, Request};
 use xen::{DeviceModel, Errno, HypercallPage, IoreqServer, XenError};
 
+use super::open;
 use super::pins::PinTable;
 use super::protect::Protection;
 use super::underway::Underway;
@@ -18,6 +19,8 @@ pub const FUNCTION: Sbdf = Sbdf::new(0, 0, 2, 0);
 
 /// One guest.
 pub struct XenGuest {
+    /// The way into Xen.
+    pub xen: HypercallPage,
     /// Its IOREQ server.
     pub server: IoreqServer<HypercallPage>,
     /// Its pinned pages.
@@ -36,10 +39,16 @@ pub struct XenGuest {
     protection: Protection,
     /// When one of them was written last.
     written: u64,
+    /// Whether vCPUs can be had to report.
+    recalls: bool,
+    /// Whether the present request is such a report and nothing else.
+    report: bool,
+    /// Pages that the present request may still have changed back at once.
+    budget: usize,
 }
 
-/// Pages without a write for so long are changed back, nanoseconds: until then the guest is
-/// probably not done, and each write that comes meanwhile costs two more changes.
+/// Where vCPUs cannot be had to report, pages without a write for so long are changed back,
+/// nanoseconds.
 const REST: u64 = 500_000;
 /// Pages changed back in one round.
 const BATCH: usize = 32;
@@ -68,6 +77,7 @@ impl XenGuest {
         }
         let pins = PinTable::new(quota);
         Ok(Self {
+            xen,
             underway: Underway::new(server.vcpus()),
             open: 0,
             server,
@@ -77,6 +87,9 @@ impl XenGuest {
             protects: None,
             protection: Protection::new(),
             written: 0,
+            recalls: true,
+            report: false,
+            budget: 0,
         })
     }
 
@@ -119,6 +132,9 @@ impl XenGuest {
     pub fn write_protect(&mut self, frame: GuestFrame, on: bool) -> Result<(), PageError> {
         if !on {
             self.protection.leave(frame.0);
+            if self.budget != 0 {
+                self.budget = self.budget.saturating_sub(self.change_back());
+            }
             return Ok(());
         }
         if !self.protection.room() {
@@ -155,18 +171,30 @@ impl XenGuest {
     pub fn requested(&mut self, request: &Request, now: u64) {
         let memory = request.kind == Kind::Memory;
         let frame = memory.then_some(request.address / PAGE_SIZE);
+        self.report = request.kind == Kind::Invalidate && self.underway.only_recalled(request.vcpu);
+        self.budget = BATCH;
         self.underway.begins(request.vcpu, frame);
         if self.protected_write(request).is_some() {
             self.written = now;
         }
     }
 
-    /// When it was served, and before it is answered: Xen must find the page protected then.
+    /// The present request says that frames of the guest may have become other pages.
+    pub fn invalidated(&self) -> bool {
+        !self.report
+    }
+
+    /// When it was served, and before it is answered: Xen must find the page protected then, and
+    /// the guest must not go on before it is memory again.
     pub fn served(&mut self, request: &Request) {
-        if let Some(frame) = self.protected_write(request)
-            && self.protects == Some(true)
-            && !self.protection.leaves(frame)
-        {
+        if request.kind == Kind::Invalidate {
+            // What the vCPU did before is over, and it waits.
+            self.change_back();
+        }
+        let Some(frame) = self.protected_write(request) else {
+            return;
+        };
+        if self.protects == Some(true) && !self.protection.leaves(frame) {
             let model = self.server.model();
             // Refused if it has the type, and if it is no RAM any more; both are as well.
             if model
@@ -176,12 +204,25 @@ impl XenGuest {
                 self.protection.leave(frame);
             }
         }
+        if self.recalls && self.protection.leaves(frame) {
+            match open::recall(self) {
+                Ok(()) | Err(PageError::Busy(_)) => {}
+                // Told once: from now on the page follows a while after the write.
+                Err(_) => self.recalls = false,
+            }
+        }
     }
 
-    /// Changes pages back where that is safe; bounded.
-    pub fn unprotect(&mut self, now: u64) {
-        if !self.protection.waits() || now < self.written.saturating_add(REST) {
-            return;
+    /// Changes pages back where that is safe; bounded. True if there is more to do at once.
+    pub fn unprotect(&mut self, now: u64) -> bool {
+        if !self.protection.waits() {
+            return false;
+        }
+        if self.change_back() == BATCH {
+            return true;
+        }
+        if now < self.written.saturating_add(REST) {
+            return false;
         }
         let server = &self.server;
         let mut over = [false; MAX_VCPUS];
@@ -195,9 +236,14 @@ impl XenGuest {
                 self.underway.begins(vcpu, None);
             }
         }
-        for _ in 0..BATCH {
+        self.change_back() == BATCH
+    }
+
+    /// Changes pages back at which no access is under way; how many, at most [`BATCH`].
+    fn change_back(&mut self) -> usize {
+        for done in 0..BATCH {
             let Some(frame) = self.protection.next(&self.underway) else {
-                break;
+                return done;
             };
             let model = self.server.model();
             if let Err(error) = model.set_memory_type(frame, 1, MemoryType::RamRw) {
@@ -205,6 +251,7 @@ impl XenGuest {
                 log::debug!("{} xen: {error}", self.domain());
             }
         }
+        BATCH
     }
 
     /// When the next look at pages to change back is due.

@@ -85,6 +85,21 @@ pub fn close(
     read
 }
 
+/// Has each vCPU of the guest report as soon as it is through with its instruction, before it goes
+/// on, which it does when memory was taken from the guest: one page that it got for that.
+pub fn recall(guest: &mut XenGuest) -> Result<(), PageError> {
+    let frame = parking(guest).ok_or(PageError::OutOfMemory)?;
+    if guest.underway.at(frame).is_some() {
+        return Err(PageError::Busy(GuestFrame(frame)));
+    }
+    let xen = guest.xen;
+    populate(&xen, guest.domain(), frame)?;
+    if decrease(&xen, guest.domain(), frame) {
+        guest.underway.recalled();
+    }
+    Ok(())
+}
+
 /// Where pages are made ready.
 fn parking(guest: &XenGuest) -> Option<u64> {
     let (start, _) = guest.claimed(Window::Registers)?;
@@ -104,11 +119,18 @@ fn populate(xen: &HypercallPage, domain: DomainId, frame: u64) -> Result<(), Pag
 
 /// Takes the page at a frame from the guest.
 fn take(xen: &HypercallPage, guest: &mut XenGuest, frame: u64) {
-    let domain = guest.domain();
-    match memory::decrease(xen, xen::DomainId(domain.0), &mut [frame]) {
-        Ok(()) => guest.underway.memory_taken(),
+    if decrease(xen, guest.domain(), frame) {
+        guest.underway.memory_taken();
+    }
+}
+
+/// Whether there was a page to be taken.
+fn decrease(xen: &HypercallPage, domain: DomainId, frame: u64) -> bool {
+    let taken = memory::decrease(xen, xen::DomainId(domain.0), &mut [frame]);
+    if let Err(error) = &taken {
         // The guest has removed it itself, or is dying. Should it still be there, only this guest
         // lacks what it writes to it.
-        Err(error) => console::report(Level::Warn, domain.0, "gtt", format_args!("{error}")),
+        console::report(Level::Warn, domain.0, "gtt", format_args!("{error}"));
     }
+    taken.is_ok()
 }

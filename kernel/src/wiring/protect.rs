@@ -27,8 +27,13 @@
 //! * not seen yet: a request for a page that changed back is answered only when it has been
 //!   protected once more.
 //!
-//! A guest that goes on writing keeps the page protected, so a burst costs a trap for each write
-//! until the guest does something else.
+//! **And it must change back before the guest goes on.** A kernel that frees a page table has the
+//! page soon as a stack, or as a page table of its own. It clears it first, which ends the protection;
+//! but what the processor itself then writes or walks there (an interrupt's frame, accessed bits; the
+//! SVM takes each walk for a write), Xen answers by emulating the instruction that was interrupted. So
+//! the vCPU is made to report (`open::recall`): it is through with its write then and waits for our
+//! answer, the page becomes memory, and it goes on. Where memory for that is refused, the page
+//! follows when the guest has been at something else for a while.
 //!
 //! All of it is read in Xen's source; on Xen itself only that traps, changes back and reuse work is
 //! tried. Not done: waiting for a vCPU that is inside such an access while its vGPU is detached.

@@ -51,7 +51,7 @@ fn guest_round(machine: &mut Machine, index: usize) -> bool {
         vcpu += 1;
     }
     if let Some(guest) = machine.host_mut().guests.guests.get_mut(index) {
-        guest.unprotect(time::recent());
+        served |= guest.unprotect(time::recent());
     }
     drain_buffered(machine, index);
     served
@@ -79,7 +79,9 @@ fn answer(machine: &mut Machine, domain: DomainId, request: &Request) -> u64 {
         Kind::PortIo => !0,
         Kind::TimeOffset => 0,
         Kind::Invalidate => {
-            if let Some(guest) = machine.host_mut().guests.guest_mut(domain) {
+            if let Some(guest) = machine.host_mut().guests.guest_mut(domain)
+                && guest.invalidated()
+            {
                 guest.pins.invalidate();
             }
             machine.access_settled(domain);

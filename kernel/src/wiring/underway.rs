@@ -15,6 +15,8 @@ struct Cpu {
     frame: Option<u64>,
     /// It will report, if it has not yet.
     reports: bool,
+    /// Only because it was recalled: no frame of the guest became another page.
+    recalled: bool,
 }
 
 /// The vCPUs of one guest.
@@ -32,7 +34,7 @@ impl Underway {
         if let Some(cpu) = self.0.get_mut(vcpu as usize) {
             *cpu = Cpu {
                 frame,
-                reports: false,
+                ..Cpu::default()
             };
         }
     }
@@ -47,7 +49,22 @@ impl Underway {
     pub fn memory_taken(&mut self) {
         for cpu in &mut self.0 {
             cpu.reports = true;
+            cpu.recalled = false;
         }
+    }
+
+    /// Memory was taken that it had been given for nothing but that.
+    pub fn recalled(&mut self) {
+        for cpu in &mut self.0 {
+            cpu.recalled |= !cpu.reports;
+            cpu.reports = true;
+        }
+    }
+
+    /// Whether a report of this vCPU says no more than that its access is over.
+    pub fn only_recalled(&self, vcpu: u32) -> bool {
+        let cpu = self.0.get(vcpu as usize);
+        cpu.is_some_and(|cpu| cpu.recalled)
     }
 
     /// Whether an access at a frame may not be over; and if so, whether nobody there will report.
