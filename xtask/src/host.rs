@@ -9,7 +9,7 @@ use std::process::Command;
 use std::process::Stdio;
 
 /// A program (looked up in `PATH`), or a file when it starts with a slash, and its package.
-const PACKAGES: [(&str, &str); 32] = [
+const PACKAGES: [(&str, &str); 40] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
@@ -43,6 +43,14 @@ const PACKAGES: [(&str, &str); 32] = [
     ("valgrind", "valgrind"),
     ("getconf", "libc-bin"),
     ("git", "git"),
+    ("patch", "patch"),
+    ("ninja", "ninja-build"),
+    ("meson", "meson"),
+    ("pkg-config", "pkg-config"),
+    ("/usr/include/glib-2.0/glib.h", "libglib2.0-dev"),
+    ("/usr/include/pixman-1/pixman.h", "libpixman-1-dev"),
+    ("/usr/include/zlib.h", "zlib1g-dev"),
+    ("/usr/include/libfdt.h", "libfdt-dev"),
     ("/usr/include/xen/xen.h", "libxen-dev"),
     ("/usr/include/libdrm/i915_drm.h", "libdrm-dev"),
 ];
@@ -91,6 +99,26 @@ pub const LINUX: &[&str] = &[
     "tar",
     "nice",
     "depmod",
+];
+/// Building QEMU.
+pub const EMULATOR: &[&str] = &[
+    "gcc",
+    "/usr/include/stdio.h",
+    "ld",
+    "strip",
+    "make",
+    "ninja",
+    "meson",
+    "pkg-config",
+    "python3",
+    "patch",
+    "nice",
+    "xz",
+    "tar",
+    "/usr/include/glib-2.0/glib.h",
+    "/usr/include/pixman-1/pixman.h",
+    "/usr/include/zlib.h",
+    "/usr/include/libfdt.h",
 ];
 /// What the host tests of the workspace use.
 pub const TESTS: &[&str] = &[
@@ -206,7 +234,7 @@ mod tests {
     #[test]
     fn everything_that_a_stage_needs_has_a_package() {
         for list in [
-            QEMU, ARCHIVE, ROOTS, CLIENTS, HYPERVISOR, TESTS, BENCH, IMAGE,
+            QEMU, ARCHIVE, ROOTS, CLIENTS, HYPERVISOR, LINUX, EMULATOR, TESTS, BENCH, IMAGE,
         ] {
             for name in list {
                 assert!(

@@ -39,7 +39,7 @@ pub struct Options {
 
 /// What a run on this hypervisor and with these scenarios needs from the cache.
 pub fn products(hypervisor: Part, scenarios: &[Scenario]) -> Outcome<Products> {
-    let mut parts = vec![hypervisor, Part::Dom0, Part::Kernel];
+    let mut parts = vec![hypervisor, Part::Dom0, Part::Kernel, Part::Emulator];
     for part in scenarios.iter().flat_map(|scenario| &scenario.needs) {
         if !parts.contains(part) {
             parts.push(*part);
@@ -96,7 +96,7 @@ pub fn run(
         modules += &format!(",{}", escaped(policy)?);
     }
 
-    let mut qemu = machine::qemu()?;
+    let mut qemu = machine::own_qemu(&products.emulator);
     qemu.args(["-cpu", "qemu64,family=23,+svm,+npt,+x2apic"])
         .args(["-smp", "2", "-m", "4G"])
         .arg("-kernel")

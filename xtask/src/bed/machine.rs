@@ -5,6 +5,7 @@ use crate::failure::At;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::failure::printable;
+use crate::setup::FIRMWARE;
 use std::fs::File;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -51,10 +52,23 @@ impl Ending {
 
 /// A QEMU under software emulation. Never KVM: where guest kernels are emulated it breaks SSE.
 pub fn qemu() -> Outcome<Command> {
-    let mut qemu = command::command("qemu-system-x86_64")?;
+    Ok(console_only(command::command("qemu-system-x86_64")?))
+}
+
+/// The same of a QEMU of our own, with the firmware of the machine's.
+pub fn own_qemu(program: &Path) -> Command {
+    let mut qemu = Command::new(program);
+    qemu.env("LC_ALL", "C").stdin(Stdio::null());
+    for folder in FIRMWARE {
+        qemu.args(["-L", folder]);
+    }
+    console_only(qemu)
+}
+
+fn console_only(mut qemu: Command) -> Command {
     qemu.args(["-accel", "tcg", "-nodefaults", "-nographic", "-no-reboot"]);
     qemu.args(["-serial", "stdio"]);
-    Ok(qemu)
+    qemu
 }
 
 /// Runs it for at most `limit`; every line of its serial port goes to `log` and to `on_line`, which

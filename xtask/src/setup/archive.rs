@@ -167,14 +167,26 @@ impl Archive {
             .ok_or_else(|| Failure::new(format!("{package} of {} depends on nothing", self.suite)))
     }
 
-    /// The upstream tarball of a source package's version.
-    pub fn upstream(&self, source: &str, version: &str) -> Outcome<SourceFile> {
+    /// The tarballs of a source package's version, upstream's first.
+    pub fn source(&self, source: &str, version: &str) -> Outcome<Vec<SourceFile>> {
         let wanted = format!("{source}={version}");
         let list = self.ask("apt-get", &["source", "--print-uris", &wanted])?;
-        list.lines()
-            .filter_map(file_line)
-            .find(|file| file.name.contains(".orig.tar."))
-            .ok_or_else(|| Failure::new(format!("{wanted} has no upstream tarball")))
+        let files = list.lines().filter_map(file_line);
+        let mut files: Vec<_> = files.filter(|file| file.name.contains(".tar.")).collect();
+        files.retain(|file| !file.name.ends_with(".asc"));
+        files.sort_by_key(|file| !file.name.contains(".orig.tar."));
+        if !files
+            .first()
+            .is_some_and(|file| file.name.contains(".orig.tar."))
+        {
+            return Err(Failure::new(format!("{wanted} has no upstream tarball")));
+        }
+        Ok(files)
+    }
+
+    /// The upstream tarball alone.
+    pub fn upstream(&self, source: &str, version: &str) -> Outcome<SourceFile> {
+        Ok(self.source(source, version)?.swap_remove(0))
     }
 
     /// Downloads a file of a source package, unless it is there; apt checks its hash.

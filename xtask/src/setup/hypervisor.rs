@@ -46,7 +46,7 @@ pub fn stock(cache: &Path, package: &Package) -> Product {
 
 /// The build with FLASK, and the sources of its policy.
 pub fn flask(cache: &Path, resolved: &Resolved) -> Product {
-    let source = resolved.source.as_ref().map_or("", |file| &file.hash);
+    let source = resolved.sources.first().map_or("", |file| &file.hash);
     let options = OPTIONS.join("\n");
     let inputs = [RECIPE.as_bytes(), source.as_bytes(), options.as_bytes()];
     Product::new(cache, "xen-flask", &inputs)
@@ -72,7 +72,7 @@ pub fn unpack(archive: &Archive, package: &Package, folder: &Path, log: &Path) -
 
 /// `folder/xen` compiled, and `folder/policy-source`.
 pub fn compile(archive: &Archive, resolved: &Resolved, folder: &Path, log: &Path) -> Outcome<()> {
-    let Some(source) = &resolved.source else {
+    let Some(source) = resolved.sources.first() else {
         return Err(Failure::new(format!(
             "no version of Xen's source can be downloaded: {}",
             resolved.notes.join("; ")

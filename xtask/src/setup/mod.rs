@@ -6,6 +6,7 @@
 mod archive;
 mod clients;
 mod dom0;
+mod emulator;
 mod hypervisor;
 mod kernel;
 mod policy;
@@ -13,6 +14,7 @@ mod resolved;
 mod selftests;
 mod sources;
 
+pub use emulator::FIRMWARE;
 pub use kernel::Kernel;
 pub use selftests::Selftests;
 
@@ -50,10 +52,18 @@ pub enum Part {
     Selftests,
     /// Debian bookworm's hypervisor, which is too old for us.
     OldXen,
+    /// QEMU with its SVM mended.
+    Emulator,
 }
 
 /// What `setup` builds when nothing is named, in this order. The others are built when a run first needs them.
-pub const DEFAULT: [Part; 4] = [Part::Stock, Part::Dom0, Part::Kernel, Part::Flask];
+pub const DEFAULT: [Part; 5] = [
+    Part::Stock,
+    Part::Dom0,
+    Part::Kernel,
+    Part::Flask,
+    Part::Emulator,
+];
 
 /// The products, ready to be used: those that were asked for; the other paths are empty.
 #[derive(Debug, Default)]
@@ -78,11 +88,13 @@ pub struct Products {
     pub selftests: Option<Selftests>,
     /// Debian bookworm's hypervisor.
     pub old_xen: PathBuf,
+    /// QEMU with its SVM mended.
+    pub emulator: PathBuf,
 }
 
 impl Part {
     /// All of them, in the order they are built.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Stock,
         Self::Dom0,
         Self::Kernel,
@@ -91,6 +103,7 @@ impl Part {
         Self::Clients,
         Self::Selftests,
         Self::OldXen,
+        Self::Emulator,
     ];
 
     /// What one types.
@@ -104,6 +117,7 @@ impl Part {
             Self::Clients => "clients",
             Self::Selftests => "selftests",
             Self::OldXen => "xen-4.17",
+            Self::Emulator => "qemu",
         }
     }
 
@@ -123,6 +137,7 @@ impl Part {
             Self::Clients => Set::Clients,
             Self::Selftests => Set::Driver,
             Self::Kernel61 | Self::OldXen => Set::Bookworm,
+            Self::Emulator => Set::Emulator,
         }
     }
 
@@ -132,6 +147,7 @@ impl Part {
             Self::Flask => hypervisor::flask(cache, resolved),
             Self::Dom0 => dom0::product(cache, resolved),
             Self::Clients => clients::product(cache, resolved),
+            Self::Emulator => emulator::product(cache, resolved),
             Self::Selftests => selftests::product(cache, resolved.package(SOURCE)?),
             Self::Kernel | Self::Kernel61 => kernel::product(cache, resolved.package(LINUX)?),
         })
@@ -151,6 +167,7 @@ impl Part {
             Self::Flask => host::HYPERVISOR,
             Self::Clients => host::CLIENTS,
             Self::Selftests => host::LINUX,
+            Self::Emulator => host::EMULATOR,
             _ => &[],
         }
     }
@@ -170,6 +187,10 @@ impl Part {
                 format!("i915 with its own tests: compiling Linux {version}")
             }
             Self::OldXen => format!("an old Xen: {}", resolved.package(XEN)?.version),
+            Self::Emulator => {
+                let version = &resolved.package(emulator::PACKAGE)?.version;
+                format!("QEMU {version}, mended: compiling")
+            }
         })
     }
 
@@ -181,6 +202,7 @@ impl Part {
             Self::Flask => hypervisor::compile(archive, resolved, to, log),
             Self::Dom0 => dom0::build(archive, resolved, to, log),
             Self::Clients => clients::build(archive, resolved, to, log),
+            Self::Emulator => emulator::build(archive, resolved, to, log),
             Self::Selftests => selftests::build(archive, resolved.package(SOURCE)?, to, log),
             Self::Kernel | Self::Kernel61 => {
                 kernel::build(archive, resolved.package(LINUX)?, to, log)
@@ -229,6 +251,7 @@ impl Products {
                 self.root = folder.join("root.ext4");
                 self.busybox = folder.join("busybox");
             }
+            Part::Emulator => self.emulator = folder.join(emulator::PROGRAM),
             Part::Clients => self.clients = Some(folder.join("root")),
             Part::Selftests => self.selftests = Some(Selftests::of(&product)?),
             Part::Kernel => self.kernel = Kernel::of(&product, resolved.package(LINUX)?),

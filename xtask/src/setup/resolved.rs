@@ -8,6 +8,7 @@ use super::archive::Package;
 use super::archive::SourceFile;
 use super::clients;
 use super::dom0;
+use super::emulator;
 use super::hypervisor;
 use super::selftests;
 use crate::cache::hash;
@@ -35,11 +36,19 @@ pub enum Set {
     Driver,
     /// An older kernel for guests, and a hypervisor that is too old for us.
     Bookworm,
+    /// The source of the emulator.
+    Emulator,
 }
 
 impl Set {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::System, Self::Clients, Self::Driver, Self::Bookworm];
+    pub const ALL: [Self; 5] = [
+        Self::System,
+        Self::Clients,
+        Self::Driver,
+        Self::Bookworm,
+        Self::Emulator,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -47,6 +56,7 @@ impl Set {
             Self::Clients => "clients",
             Self::Driver => "driver",
             Self::Bookworm => "bookworm",
+            Self::Emulator => "emulator",
         }
     }
 
@@ -54,7 +64,7 @@ impl Set {
     pub fn suite(self) -> &'static str {
         match self {
             Self::System | Self::Clients | Self::Driver => "trixie",
-            Self::Bookworm => "bookworm",
+            Self::Bookworm | Self::Emulator => "bookworm",
         }
     }
 
@@ -65,6 +75,7 @@ impl Set {
             Self::Clients => vec![clients::PACKAGE],
             Self::Driver => vec![selftests::PACKAGE],
             Self::Bookworm => vec![hypervisor::OLD_PACKAGE, NEWEST_KERNEL],
+            Self::Emulator => vec![emulator::PACKAGE],
         }
     }
 
@@ -98,6 +109,12 @@ impl Set {
                 let xen = archive.newest(hypervisor::OLD_PACKAGE)?;
                 resolved.packages.push(xen);
                 resolved.choose_kernel(archive)?;
+            }
+            Self::Emulator => {
+                let package = archive.newest(emulator::PACKAGE)?;
+                let version = source_version(&package.version);
+                resolved.sources = archive.source(emulator::SOURCE, version)?;
+                resolved.packages.push(package);
             }
         }
         Ok(resolved)
@@ -141,8 +158,9 @@ impl Set {
 pub struct Resolved {
     /// Packages that are unpacked one by one.
     pub packages: Vec<Package>,
-    /// The hypervisor's source; without one there is no hypervisor with FLASK.
-    pub source: Option<SourceFile>,
+    /// Files of the source that we compile: one of the hypervisor, without which there is none with
+    /// FLASK; all of the emulator.
+    pub sources: Vec<SourceFile>,
     /// File names of packages that belong together, with all they depend on.
     pub files: Vec<String>,
     /// What is worth telling about the choice; not kept.
@@ -160,7 +178,7 @@ impl Resolved {
             match source {
                 Ok(file) => {
                     version = candidate;
-                    self.source = Some(file);
+                    self.sources.push(file);
                     break;
                 }
                 Err(_) => self.notes.push(format!(
@@ -168,8 +186,9 @@ impl Resolved {
                 )),
             }
         }
-        if self.source.is_none() {
-            self.source = self.spare_source(archive, &version);
+        if self.sources.is_empty() {
+            let spare = self.spare_source(archive, &version);
+            self.sources.extend(spare);
         }
         archive.pin("xen", &version)?;
         self.packages.push(Package {
@@ -219,7 +238,7 @@ impl Resolved {
         for Package { name, version } in &self.packages {
             text += &format!("package {name} {version}\n");
         }
-        if let Some(file) = &self.source {
+        for file in &self.sources {
             text += &format!("source {} {} {}\n", file.uri, file.name, file.hash);
         }
         for name in &self.files {
@@ -242,7 +261,7 @@ impl Resolved {
                     version: (*version).to_owned(),
                 }),
                 ["source", uri, name, hash] => {
-                    resolved.source = Some(SourceFile {
+                    resolved.sources.push(SourceFile {
                         uri: (*uri).to_owned(),
                         name: (*name).to_owned(),
                         hash: (*hash).to_owned(),
@@ -279,11 +298,11 @@ mod tests {
                 package(hypervisor::PACKAGE, "4.20.3+127-gc42374a105-0+deb13u1"),
                 package("linux-image-6.12.1-amd64", "6.12.1-1"),
             ],
-            source: Some(SourceFile {
+            sources: vec![SourceFile {
                 uri: "http://m.example/x.orig.tar.xz".to_owned(),
                 name: "x.orig.tar.xz".to_owned(),
                 hash: "SHA256:12".to_owned(),
-            }),
+            }],
             files: vec!["bash_5_amd64.deb".to_owned(), "sed_4_amd64.deb".to_owned()],
             notes: Vec::new(),
         }
@@ -295,7 +314,7 @@ mod tests {
         let read = Resolved::parse("f", &with_source.text("f"));
         assert_eq!(read, Some(with_source.clone()));
         let without = Resolved {
-            source: None,
+            sources: Vec::new(),
             files: Vec::new(),
             ..with_source
         };
