@@ -1,7 +1,7 @@
-//! Objects of large pages: 2 MiB and 64 KiB, where the driver may use them (PVINFO, HUGE_GTT).
+//! Objects of memory that large pages can map, where the driver may use them (PVINFO, HUGE_GTT).
 //!
-//! Source: Linux `gt/gen8_ppgtt.c`, gen8_ppgtt_insert_huge. One entry stands for 2 MiB where memory
-//! and address are aligned so. A table is one of 64 KiB pages if memory of that alignment fills it,
+//! Source: Linux `gt/gen8_ppgtt.c`, gen8_ppgtt_insert_huge. On Gen9 the driver has pages of 64 KiB
+//! (`i915_pci.c`, GEN9_DEFAULT_PAGE_SIZES), none of 2 MiB. A table is one of 64 KiB pages if memory of that alignment fills it,
 //! or if the object ends in it and nobody else can begin there: the kernel pads an object for that
 //! when it chooses the place (`i915_vma.c`, i915_vma_insert). Transparent huge pages are such
 //! memory, the kernel's own ("gemfs") and the program's. Which pages the driver made of it, only
@@ -16,7 +16,7 @@ use crate::report::{Outcome, Report, equal};
 use crate::submission::{Submission, Use, batch, finished};
 use crate::system::Mapping;
 
-/// Bytes of the large pages.
+/// Bytes of the CPU's large pages, and of the GPU's.
 const LARGE: u64 = 2 << 20;
 const MEDIUM: u64 = 64 << 10;
 /// From one place that is looked at to the next: in every large page, and not always at one offset.
