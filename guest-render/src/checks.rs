@@ -9,6 +9,7 @@ mod hang;
 mod info;
 mod many;
 mod maps;
+mod pages;
 mod registers;
 mod relocate;
 mod spin;
@@ -41,6 +42,7 @@ pub fn run(report: &mut Report, word: &str, number: Option<u32>) -> bool {
         ("contexts", None) => contexts::run(report),
         ("spin", None) => spin::run(report),
         ("big", None) => big::run(report),
+        ("pages", None) => pages::run(report),
         ("many", number) => many::run(report, number.unwrap_or(MANY)),
         ("hang", None) => hang::run(report),
         ("all", None) => {
@@ -55,6 +57,7 @@ pub fn run(report: &mut Report, word: &str, number: Option<u32>) -> bool {
                 "contexts",
                 "spin",
                 "big",
+                "pages",
             ] {
                 run(report, word, None);
             }

@@ -92,6 +92,11 @@ impl Commands {
         )
     }
 
+    /// MI_STORE_DATA_INDEX of a dword: into the context's own status page.
+    pub fn store_by_index(self, offset: u32, value: u32) -> Self {
+        self.raw(&[0x21 << 23 | 1, offset, value])
+    }
+
     /// The engine's flush with a qword stored after it: PIPE_CONTROL or MI_FLUSH_DW.
     pub fn flush_and_store(self, engine: Engine, address: u64, value: u64) -> Self {
         const POST_SYNC_STORE: u32 = 1 << 14;

@@ -36,7 +36,8 @@ guest-render WORD...: checks Linux i915 on the GPU of this machine, through /dev
   fences     sync files, syncobjs and implicit order, between engines
   contexts   64 contexts with address spaces of their own; contexts closed while busy
   spin       endless batches, ended by the CPU, alone and at once
-  big        a batch of 4 MiB
+  big        a batch of 4 MiB on every engine
+  pages      objects that pages of 64 KiB can map, where the driver uses them
   many [N]   N small submissions (10000), and how many of them in a second
   hang       a batch that the kernel has to reset, on every engine
   all        everything but hang and many

@@ -46,10 +46,15 @@ impl Object {
         Ok(Self::with_handle(device, create.handle, size))
     }
 
-    /// Makes one of pages of our own, which must outlive it.
-    pub fn of_mapping(device: &Device, pages: &Mapping, size: u64) -> Result<Self, Refusal> {
+    /// Makes one of pages of our own, those from `offset` on, which must outlive it.
+    pub fn of_mapping(
+        device: &Device,
+        pages: &Mapping,
+        offset: u64,
+        size: u64,
+    ) -> Result<Self, Refusal> {
         let mut create = abi::UserPointer {
-            user_ptr: pages.address(),
+            user_ptr: pages.address() + offset,
             user_size: size,
             ..Default::default()
         };

@@ -132,6 +132,12 @@ impl<'a> Submission<'a> {
         self.call(device)
     }
 
+    /// Submits it and gets the address that the kernel found for the first object, or left it at.
+    pub fn submit_for_address(mut self, device: &Device) -> Result<u64, Refusal> {
+        self.call(device)?;
+        Ok(self.objects.first().map_or(0, |object| object.offset))
+    }
+
     /// Submits it and gets a fence that is signalled when it is done.
     pub fn submit_for_fence(mut self, device: &Device) -> Result<Fence, Refusal> {
         self.execute.flags |= abi::FENCE_OUT;

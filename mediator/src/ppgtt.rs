@@ -110,6 +110,27 @@ pub struct PpgttSpace {
     invalid: [bool; Engine::COUNT],
     /// Resynchronisations so far.
     resyncs: u64,
+    /// What was shadowed so far of other than 4 KiB pages.
+    large: Large,
+}
+
+/// What a guest with HUGE_GTT made use of, counted whenever one is shadowed anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Large {
+    /// Pages of 2 MiB.
+    pub pages_2m: u64,
+    /// Tables of 64 KiB pages.
+    pub tables_64k: u64,
+}
+
+impl fmt::Display for Large {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            pages_2m,
+            tables_64k,
+        } = self;
+        write!(f, "{pages_2m} of 2 MiB, {tables_64k} tables of 64 KiB")
+    }
 }
 
 /// A shadowed root.
@@ -137,6 +158,10 @@ impl PpgttSpace {
             generation: 0,
             invalid: [false; Engine::COUNT],
             resyncs: 0,
+            large: Large {
+                pages_2m: 0,
+                tables_64k: 0,
+            },
         }
     }
 
@@ -332,6 +357,11 @@ impl PpgttSpace {
     /// Resynchronisations so far.
     pub fn resyncs(&self) -> u64 {
         self.resyncs
+    }
+
+    /// Pages of other than 4 KiB that were shadowed so far.
+    pub fn large(&self) -> Large {
+        self.large
     }
 
     /// Gives back what only `victim`, or nothing, leads to. True if that was anything.

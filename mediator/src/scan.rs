@@ -26,7 +26,7 @@ mod tests;
 
 pub(crate) use violation::{Violation, What};
 
-use gpu::spec::commands::{self, AddressField, Command, Shape, Verdict};
+use gpu::spec::commands::{self, AddressField, Bits, Command, Shape, Verdict};
 use gpu::{Engine, GraphicsAddress};
 
 use crate::partition::{Region, Slice};
@@ -141,6 +141,11 @@ pub(crate) trait Sink {
 
     /// The engine's status page is written. `false`: that cannot be patched here.
     fn status_store(&mut self, _store: StatusStore) -> bool {
+        false
+    }
+
+    /// These bits of the command at this dword have to be set. `false`: that cannot be done here.
+    fn set_bits(&mut self, _position: usize, _bits: Bits) -> bool {
         false
     }
 
@@ -304,6 +309,16 @@ impl Audit<'_> {
             Verdict::Batch => self.batch(found),
             Verdict::End if self.privilege == Privilege::Ring => Err(What::EndOutsideBatch),
             Verdict::End => Ok(true),
+            Verdict::StatusPage { own, .. } if own.any(self.command) => Ok(false),
+            // The blitter's hardware would write the engine's page.
+            Verdict::StatusPage { own, why } => {
+                let set = !self.privilege.privileged() && found.set_bits(self.position, own);
+                if set {
+                    Ok(false)
+                } else {
+                    Err(What::Refused(why))
+                }
+            }
             Verdict::Refuse(why) => Err(What::Refused(why)),
         }
     }

@@ -77,6 +77,7 @@ fn one(vgpu: &Vgpu, pins: u32, out: &mut dyn Write) -> Result {
         counters.table_writes,
         vgpu.ppgtts.resyncs(),
     )?;
+    writeln!(out, "  pages    {}", vgpu.ppgtts.large())?;
     let (open, limit) = vgpu.gtt.open();
     writeln!(
         out,

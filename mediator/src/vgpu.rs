@@ -112,6 +112,7 @@ impl Vgpu {
             self.domain,
             counters.first_untracked()
         );
+        log::info!("large pages: {} {}", self.domain, self.ppgtts.large());
         // No window leads here any more, so nothing new can start; then nothing of it runs; then
         // the GPU reaches none of its pages; only then may they go.
         if let Err(error) = self.pci.close(self.domain, &self.slice, host) {

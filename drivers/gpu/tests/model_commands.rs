@@ -419,7 +419,8 @@ fn the_blitter_engine_does_not_check_privilege_as_on_real_gen9() {
 fn an_unprivileged_batch_cannot_name_the_global_gtt() {
     let mut bench = Bench::new();
     let (page, at) = bench.global(Owner::Guest(1), &[5]);
-    let status = 0x1080_0001; // MI_STORE_DATA_INDEX into the engine's status page
+    // MI_STORE_DATA_INDEX into the engine's status page: here it means the context's.
+    let status = 0x1080_0001;
     let (context, data) = batch(
         &mut bench,
         Engine::Vcs,
@@ -447,6 +448,7 @@ fn an_unprivileged_batch_cannot_name_the_global_gtt() {
     assert_eq!(bench.peek(page, 0), 5);
     assert_eq!(bench.peek(data, 0), 0);
     assert_eq!(bench.peek(bench.status[Engine::Vcs.index()], 0xd0 / 4), 0);
+    assert_eq!(bench.peek(context.image[0], 0xd0 / 4), 9);
     assert_eq!(
         bench.gpu.breaches(),
         0,

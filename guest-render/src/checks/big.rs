@@ -12,9 +12,9 @@ use crate::submission::{Submission, Use, batch, finished};
 /// Dwords of the batch.
 const DWORDS: usize = 1 << 20;
 
-/// On the two engines whose batches are treated differently: blt's are copied and parsed.
+/// On every engine; blt's are copied and parsed, the others' executed where they lie.
 pub fn run(report: &mut Report) {
-    for engine in [Engine::Render, Engine::Blt] {
+    for engine in Engine::ALL {
         report.check_within(
             2 * LIMIT,
             format_args!("a-batch-of-4-mib-on-{engine}-is-done"),

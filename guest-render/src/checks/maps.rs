@@ -151,7 +151,7 @@ fn uncached(device: &Device) -> Outcome {
 fn own_pages(device: &Device) -> Outcome {
     let size = 3 * PAGE;
     let pages = Mapping::anonymous(size as usize)?;
-    let object = Object::of_mapping(device, &pages, size)?;
+    let object = Object::of_mapping(device, &pages, 0, size)?;
     for (round, engine) in (1..).zip(Engine::ALL) {
         copied(&object, &pages, engine, round)?;
     }

@@ -20,6 +20,10 @@ pub fn run(report: &mut Report) {
             move |device| flush(device, engine),
         );
         report.check(
+            format_args!("a-store-by-index-on-{engine}-is-done"),
+            move |device| by_index(device, engine),
+        );
+        report.check(
             format_args!("an-empty-batch-on-{engine}-is-done"),
             move |device| {
                 let page = Object::new(device, PAGE)?;
@@ -56,6 +60,16 @@ fn store(device: &Device, engine: Engine) -> Outcome {
         )?;
     }
     Ok(())
+}
+
+/// Into the context's own status page, which no program sees; gem_wsim does it, to pass time.
+fn by_index(device: &Device, engine: Engine) -> Outcome {
+    let page = Object::new(device, PAGE)?;
+    let commands = Commands::new()
+        .store_by_index(0x800, 0x1d)
+        .store(page.address, 0x5708);
+    execute(engine, &commands.end(), &[&page])?;
+    equal("the store behind it", page.dword(0)?, 0x5708)
 }
 
 fn flush(device: &Device, engine: Engine) -> Outcome {

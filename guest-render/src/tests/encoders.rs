@@ -42,6 +42,7 @@ fn every_engine_knows_the_common_commands() {
         let register = engine.general(3);
         check(engine, new().store(at, 1), &["MI_STORE_DATA_IMM"]);
         check(engine, new().store_wide(at, 1), &["MI_STORE_DATA_IMM"]);
+        check(engine, new().store_by_index(8, 1), &["MI_STORE_DATA_INDEX"]);
         check(
             engine,
             new().load(&[(register, 1); 9]),

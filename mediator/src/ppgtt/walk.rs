@@ -132,6 +132,11 @@ impl PpgttSpace {
                 }
             }
         };
+        match key.shape {
+            Shape::Split(_) => self.large.pages_2m += 1,
+            Shape::Pages64K => self.large.tables_64k += 1,
+            Shape::Directory(_) | Shape::Pages => {}
+        }
         if let Some(page) = self.pool.shadow(place) {
             // Our own page: there is no way for this to miss.
             let _ = hands.guests.write(page.at(0), &EMPTY);

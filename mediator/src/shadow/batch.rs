@@ -9,6 +9,7 @@
 //! The work is done in a window of the arena. A slot's arena is one window; the large arena
 //! (`large.rs`) is audited window by window, and [`Progress`] is where it goes on.
 
+use gpu::spec::commands::Bits;
 use gpu::{Engine, GraphicsAddress, PAGE_SIZE};
 
 use super::copies::{Copied, Copies};
@@ -48,6 +49,8 @@ impl From<Refusal> for Failure {
 pub struct Found {
     pub batch: Option<BatchStart>,
     pub store: Option<StatusStore>,
+    /// Bits of it that the copy must have set.
+    pub bits: Option<Bits>,
     /// Whether engine status page stores can be patched.
     pub patchable: bool,
 }
@@ -59,6 +62,10 @@ impl Sink for Found {
 
     fn status_store(&mut self, store: StatusStore) -> bool {
         self.patchable && self.store.replace(store).is_none()
+    }
+
+    fn set_bits(&mut self, _: usize, bits: Bits) -> bool {
+        self.bits.replace(bits).is_none()
     }
 }
 
@@ -250,6 +257,12 @@ impl<H: Guests> Arena<'_, '_, H> {
                 && let Some(command) = self.command(at, step.dwords)
             {
                 patch_store(command, store, page);
+            }
+            if let Some(bits) = found.bits
+                && let Some(command) = self.command(at, step.dwords)
+                && let Some(dword) = command.get_mut(usize::from(bits.dword))
+            {
+                *dword |= bits.mask;
             }
             if copied.calls.is_none() && found.batch.is_some_and(|start| !self.in_place(&start)) {
                 copied.calls = Some(at);

@@ -63,6 +63,8 @@ impl Random {
             6 => vec![0x1300_0002 | 1 << 21 | 1 << 14, 0x44, 0, 7],
             7 => vec![0x1040_0002, target(), 0, 7],
             8 => vec![0x1880_8001, target(), 0],
+            // The same index without a word about whose page.
+            9 => vec![0x1080_0001, 0x40, 7],
             _ => vec![0; 1 + self.below(4) as usize],
         }
     }

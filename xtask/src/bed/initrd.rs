@@ -60,10 +60,13 @@ pub fn selftests(products: &Products, kernel: &Kernel, log: &Path) -> Outcome<Ve
     Ok(pack(products, kernel, "selftests-init", I915, log)?.finish())
 }
 
-/// i915's clients, to be appended to a guest's: the kernel unpacks one archive after the other.
+/// i915's clients and a workload for one of them, to be appended to a guest's: the kernel unpacks one
+/// archive after the other.
 pub fn clients(root: &Path) -> Outcome<Vec<u8>> {
     let mut cpio = Cpio::default();
     cpio.tree(root)?;
+    let workload = paths::root().join("testbed/mixed.wsim");
+    cpio.file("mixed.wsim", &fs::read(&workload).at("read", &workload)?);
     Ok(cpio.finish())
 }
 

@@ -32,11 +32,12 @@ pub fn store_immediate<D: Dma>(run: &mut Executor<D>) -> Result<Outcome, Fault> 
     Ok(Outcome::Next)
 }
 
-/// MI_STORE_DATA_INDEX: into the engine's status page, or (bit 21) the context's.
+/// MI_STORE_DATA_INDEX: into the engine's status page, or (bit 21, which in an unprivileged batch is
+/// taken for set) the context's.
 pub fn store_index<D: Dma>(run: &mut Executor<D>) -> Result<Outcome, Fault> {
     run.needs(3)?;
     let offset = u64::from(run.word(1) & 0xffc);
-    let page = status_page(run, run.word(0) & BIT_21 == 0);
+    let page = status_page(run, run.privileged() && run.word(0) & BIT_21 == 0);
     let Some(page) = page else {
         return Ok(Outcome::Next);
     };

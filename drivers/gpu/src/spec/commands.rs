@@ -84,6 +84,14 @@ pub enum Verdict {
     Batch,
     /// Ends this batch or ring.
     End,
+    /// Writes the context's own status page if this bit is set or the batch is unprivileged, which
+    /// the audit makes sure of; else the engine's: never, and why.
+    StatusPage {
+        /// The bit.
+        own: Bits,
+        /// Why.
+        why: &'static str,
+    },
     /// Never, and why.
     Refuse(&'static str),
 }

@@ -231,3 +231,35 @@ fn a_key_is_found_after_any_number_of_others() {
     }
     assert_eq!(place(&pool, MAX_TABLES as u64), None);
 }
+
+#[test]
+fn large_pages_are_split_counted_and_become_small_ones_again() {
+    let mut setting = Setting::new();
+    usual(&mut setting.machine);
+    // A 2 MiB page, of which some frames are RAM, and a table whose first entries name 64 KiB each.
+    setting.machine.set(3, 1, 0x83);
+    setting.machine.set(3, 2, 0x5003 | PpgttEntry::IPS_64K);
+    setting.machine.set(5, 0, 0x20 << 12 | 3);
+    setting.machine.set(5, 1, 0x3f << 12 | 3);
+    setting.machine.set(5, 16, 0x10 << 12 | 1);
+    let pages = [0, 1, 15, 16, 17, 31, 32, 63, 64, 511];
+    let places = || [1 << 21, 2 << 21].map(|base| pages.map(|page| base + (page << 12)));
+    let root = setting.resync(1).expect("sane");
+    for address in places().as_flattened() {
+        setting.agrees(root, 1, *address);
+    }
+    let once = Large {
+        pages_2m: 1,
+        tables_64k: 1,
+    };
+    assert_eq!(setting.space.large(), once);
+
+    setting.machine.set(3, 1, 0x5003);
+    setting.machine.set(3, 2, 0x5003);
+    let root = setting.resync(1).expect("sane");
+    for address in places().as_flattened() {
+        setting.agrees(root, 1, *address);
+    }
+    assert_eq!(setting.space.large(), once);
+    setting.ends_clean();
+}

@@ -34,6 +34,7 @@ pub(super) const HIGH: u32 = 0x2000_0000;
 pub(super) struct Found {
     pub batches: Vec<BatchStart>,
     pub stores: Vec<StatusStore>,
+    pub bits: Vec<(usize, Bits)>,
     pub end: Option<usize>,
     pub most: usize,
 }
@@ -46,6 +47,11 @@ impl Sink for Found {
 
     fn status_store(&mut self, store: StatusStore) -> bool {
         self.stores.push(store);
+        true
+    }
+
+    fn set_bits(&mut self, position: usize, bits: Bits) -> bool {
+        self.bits.push((position, bits));
         true
     }
 

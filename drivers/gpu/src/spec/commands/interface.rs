@@ -66,9 +66,21 @@ pub(super) const COMMANDS: &[Command] = &[
         .at_most(5)
         .at(&[AddressField::header22(1, Extent::Immediate(3))])
         .rules(&[Rule::zero(Bits::bit(1, 0), "moves the address by core")]),
+    // PRM volume 2a: an unprivileged batch writes the context's page, whatever bit 21 says.
     mi("MI_STORE_DATA_INDEX", 0x21)
         .sized(8, 3)
-        .refuse(STATUS_PAGE),
+        .at_most(4)
+        .rules(&[Rule::zero(
+            Bits {
+                dword: 1,
+                mask: 0xffff_f003,
+            },
+            "reaches beyond the page",
+        )])
+        .verdict(Verdict::StatusPage {
+            own: Bits::bit(0, 21),
+            why: STATUS_PAGE,
+        }),
     mi("MI_LOAD_REGISTER_IMM", 0x22)
         .sized(8, 3)
         .registers(RegisterUse::Immediate, 1, 2),

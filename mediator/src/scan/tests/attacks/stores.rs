@@ -105,6 +105,38 @@ fn attack_20_the_engine_status_page_is_written_through_a_patch_only() {
 }
 
 #[test]
+fn attack_20_a_store_by_index_reaches_the_context_s_own_page_only() {
+    const STORE: u32 = 0x1080_0001;
+    const OWN: u32 = 1 << 21;
+    let dwords = [0, STORE, 0x800, 7, 0x0500_0000];
+    for engine in Engine::ALL {
+        let (result, found) = found(engine, Privilege::Unprivileged, &dwords);
+        assert_eq!(result, Ok(()));
+        assert_eq!(found.bits, [(1, Bits::bit(0, 21))]);
+        let own = [STORE | OWN, 0x800, 7, 0x0500_0000];
+        assert_eq!(verdict(engine, Privilege::Privileged, &own), None);
+        for index in [0x1000, 0x802, u32::MAX] {
+            let beyond = [STORE | OWN, index, 7, 0x0500_0000];
+            assert!(matches!(
+                verdict(engine, Privilege::Unprivileged, &beyond),
+                Some(What::Fixed(_))
+            ));
+        }
+        for privilege in [
+            Privilege::Ring,
+            Privilege::Privileged,
+            Privilege::IndirectContext,
+            Privilege::PerContext,
+        ] {
+            assert!(matches!(
+                verdict(engine, privilege, &dwords[1..]),
+                Some(What::Refused(_))
+            ));
+        }
+    }
+}
+
+#[test]
 fn attack_20_atomics_semaphores_and_copies_are_stores_and_loads_too() {
     let end = u64::from(LOW_END);
     // MI_ATOMIC of 4, 8 and 16 bytes.
