@@ -14,6 +14,7 @@ mod relocate;
 mod spin;
 mod store;
 mod tiles;
+mod whole;
 
 use crate::report::Report;
 #[cfg(test)]
@@ -43,6 +44,9 @@ pub fn run(report: &mut Report, word: &str, number: Option<u32>) -> bool {
         ("big", None) => big::run(report),
         ("many", number) => many::run(report, number.unwrap_or(MANY)),
         ("hang", None) => hang::run(report),
+        ("captured", None) => hang::captured(report),
+        ("abandon", None) => hang::abandon(report),
+        ("whole", None) => whole::run(report),
         ("all", None) => {
             for word in [
                 "info",
