@@ -15,6 +15,7 @@ mod relocate;
 mod spin;
 mod store;
 mod tiles;
+mod whole;
 
 use crate::report::Report;
 #[cfg(test)]
@@ -45,6 +46,9 @@ pub fn run(report: &mut Report, word: &str, number: Option<u32>) -> bool {
         ("pages", None) => pages::run(report),
         ("many", number) => many::run(report, number.unwrap_or(MANY)),
         ("hang", None) => hang::run(report),
+        ("captured", None) => hang::captured(report),
+        ("abandon", None) => hang::abandon(report),
+        ("whole", None) => whole::run(report),
         ("all", None) => {
             for word in [
                 "info",

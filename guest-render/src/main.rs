@@ -39,8 +39,12 @@ guest-render WORD...: checks Linux i915 on the GPU of this machine, through /dev
   big        a batch of 4 MiB on every engine
   pages      objects that pages of 64 KiB can map, where the driver uses them
   many [N]   N small submissions (10000), and how many of them in a second
-  hang       a batch that the kernel has to reset, on every engine
-  all        everything but hang and many
+  hang       a batch that the kernel has to reset, on every engine; it must not copy the
+             batch first (debugfs: error_capture N), since that can take minutes
+  captured   the same on one engine, with the copy
+  whole      the same where the whole GPU is reset (debugfs: reset 1)
+  abandon    endless batches on all engines, left running
+  all        everything but those four and many
 Results are lines `CHECK i915-<what> ok` or `CHECK i915-<what> FAIL <why>`, and `FIGURE`s.";
 
 fn main() -> ExitCode {

@@ -1,11 +1,16 @@
 //! A batch that never ends: the kernel's heartbeat finds it, resets the engine, and says whose
 //! fault it was.
 //!
-//! The heartbeat comes every 2.5 s, with higher priority each time; the reset follows after about
-//! ten seconds. Before it, the kernel reads the context, the ring and the batch through the aperture
-//! (`i915_gpu_error.c`), which a mediator traps; a request that waits for more than 20 s meanwhile is
-//! cancelled with -EINTR (`gt/intel_gt_requests.c`), whoever's it is. The context is marked as not recoverable, so that one hang bans it
-//! (`gt/intel_reset.c`). Every engine has a client of its own, since clients are banned, too.
+//! The heartbeat comes every 2.5 s, rounded up to a second, with higher priority each time; the
+//! fifth resets the engine, after about 15 s. The context is marked as not recoverable, so that one
+//! hang bans it (`gt/intel_reset.c`). Every engine has a client of its own, since clients are
+//! banned, too.
+//!
+//! Between the fifth heartbeat and the reset the kernel copies what the engine had, byte by byte
+//! through the aperture (`i915_gpu_error.c`, zlib's `adler32`), if it is told to; where the aperture
+//! traps that takes long. A request that is older than 20 s is meanwhile cancelled with -EINTR,
+//! whoever's it is, and the engine is reset for that (`gt/intel_gt_requests.c`,
+//! `execlists_context_cancel_request`).
 
 use core::time::Duration;
 use std::time::Instant;
@@ -15,40 +20,88 @@ use crate::commands::Commands;
 use crate::context::Context;
 use crate::device::Device;
 use crate::engine::Engine;
+use crate::fence::Fence;
 use crate::object::{Object, PAGE};
 use crate::report::{LIMIT, Outcome, Report, ensure, equal, figure};
 use crate::submission::{Submission, Use, batch, finished};
 
 /// How long the kernel may take to notice.
 const NOTICE: Duration = Duration::from_secs(120);
+/// Its patience with any request: CONFIG_DRM_I915_REQUEST_TIMEOUT.
+const REQUEST: Duration = Duration::from_secs(20);
+/// How long one is watched that is left.
+const MOMENT: Duration = Duration::from_millis(100);
+/// EINTR: the patience ended.
+const CANCELLED: i32 = 4;
 /// EIO.
-const FAILED: i32 = 5;
+pub const FAILED: i32 = 5;
 
-/// On every engine.
+/// On every engine; the kernel was told to copy nothing.
 pub fn run(report: &mut Report) {
     for engine in Engine::ALL {
         report.check_within(
             2 * LIMIT,
             format_args!("a-hang-on-{engine}-costs-its-context-only"),
-            move |device| hang(device, engine),
+            move |device| hang(device, engine, false),
         );
     }
 }
 
-fn hang(device: &Device, engine: Engine) -> Outcome {
+/// On one, with the copy; a context of the render engine has ten times the pages.
+pub fn captured(report: &mut Report) {
+    report.check_within(2 * LIMIT, "a-hang-is-copied-and-reset", |device| {
+        hang(device, Engine::Blt, true)
+    });
+}
+
+/// Leaves one running on every engine.
+pub fn abandon(report: &mut Report) {
+    report.check("endless-batches-are-left-running", |device| {
+        for engine in Engine::ALL {
+            let (fence, _) = endless(device, engine, &Context::new(device)?)?;
+            let early = fence.signalled_within(MOMENT)?;
+            ensure(!early, || {
+                format!("the endless batch on {engine} ended: {:?}", fence.status())
+            })?;
+        }
+        Ok(())
+    });
+}
+
+/// Submits a batch that never ends; its object has to stay.
+pub fn endless(
+    device: &Device,
+    engine: Engine,
+    context: &Context,
+) -> Result<(Fence, Object), String> {
+    let endless = Object::new(device, PAGE)?;
+    endless.write_dwords(&Commands::new().jump(endless.address).end().0)?;
+    let fence = Submission::new(engine)
+        .context(context)
+        .object(&endless, Use::Read)
+        .submit_for_fence(device)?;
+    Ok((fence, endless))
+}
+
+/// Waits until the kernel has done something about it; how long that took is a figure.
+pub fn noticed(fence: &Fence, start: Instant, name: &str) -> Outcome {
+    let noticed = fence.signalled_within(NOTICE)?;
+    ensure(noticed, || {
+        format!("the kernel did not notice in {NOTICE:?}")
+    })?;
+    figure(name, start.elapsed().as_millis());
+    Ok(())
+}
+
+fn hang(device: &Device, engine: Engine, copied: bool) -> Outcome {
     let guilty = Context::new(device)?;
     guilty.set_parameter(RECOVERABLE, 0)?;
     let innocent = Context::new(device)?;
     let page = Object::new(device, PAGE)?;
     let before = guilty.reset_statistics()?;
 
-    let endless = Object::new(device, PAGE)?;
-    endless.write_dwords(&Commands::new().jump(endless.address).end().0)?;
     let start = Instant::now();
-    let fence = Submission::new(engine)
-        .context(&guilty)
-        .object(&endless, Use::Read)
-        .submit_for_fence(device)?;
+    let (fence, _endless) = endless(device, engine, &guilty)?;
     // Queued behind it, for another context.
     let behind = batch(device, &Commands::new().store(page.address, 0x1de).end())?;
     let later = Submission::new(engine)
@@ -57,23 +110,22 @@ fn hang(device: &Device, engine: Engine) -> Outcome {
         .object(&behind, Use::Read)
         .submit_for_fence(device)?;
 
-    let noticed = fence.signalled_within(NOTICE)?;
-    ensure(noticed, || {
-        format!("the kernel did not notice in {NOTICE:?}")
-    })?;
-    figure(
-        format_args!("hang-{engine}-reset-ms"),
-        start.elapsed().as_millis(),
-    );
+    let name = if copied { "copied" } else { "reset" };
+    noticed(&fence, start, &format!("hang-{engine}-{name}-ms"))?;
+    let late = copied && start.elapsed() >= REQUEST;
     let status = fence.status()?;
-    ensure(status == -FAILED, || {
+    ensure(status == -FAILED || late && status == -CANCELLED, || {
         format!("the endless batch ended with status {status}")
     })?;
 
     let time = start.elapsed();
-    let what = format!("the batch of another context, queued behind for {time:?}");
-    super::fences::done(&later, &what)?;
-    equal("its store", page.dword(0)?, 0x1de)?;
+    if late && later.signalled_within(NOTICE)? && later.status()? == -CANCELLED {
+        figure(format_args!("hang-{engine}-cancelled"), "the innocent, too");
+    } else {
+        let what = format!("the batch of another context, queued behind for {time:?}");
+        super::fences::done(&later, &what)?;
+        equal("its store", page.dword(0)?, 0x1de)?;
+    }
 
     let after = guilty.reset_statistics()?;
     equal(
