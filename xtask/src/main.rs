@@ -38,7 +38,7 @@ cargo xtask COMMAND
   xen [--flask] [--scenario NAME]...
                             One run of the whole chain on real Xen, shown as it goes; the
                             scenario `chain`, or `flask`, unless others are named.
-  selftests [--only GROUP]... [--filter FILTER] [--renew]
+  selftests [--only GROUP]... [--filter FILTER] [--minutes NUMBER] [--renew]
                             i915's own live tests on a vGPU, against
                             docs/fidelity.md; --filter is the driver's st_filter, --renew writes
                             the table anew.

@@ -62,6 +62,7 @@ pub fn pack(
             ("initrd", initrd),
             ("groups", groups.into_bytes()),
             ("filter", filter.into_bytes()),
+            ("limit", format!("{}\n", tests.seconds).into_bytes()),
         ] {
             let path = folder.join(name);
             fs::write(&path, data).at("write", &path)?;

@@ -61,6 +61,8 @@ pub struct Selftests {
     pub groups: Vec<Group>,
     /// The driver's `st_filter`: tests, or with an exclamation mark those that are not to run.
     pub filter: String,
+    /// After so many seconds of tests the run is cut off.
+    pub seconds: u32,
 }
 
 /// A group of tests: a parameter of the module.
@@ -84,6 +86,7 @@ impl Selftests {
             },
             groups: list.lines().filter_map(Group::parse).collect(),
             filter: String::new(),
+            seconds: 0,
         })
     }
 
