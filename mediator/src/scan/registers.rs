@@ -5,12 +5,15 @@
 //! blocks are the render pipeline's and belong to the render engine's context. Timestamps are the
 //! exception that Linux makes too: any engine may read any.
 //!
+//! A register that each guest has its own value of holds that value while the guest's commands run,
+//! so that they may read it, whatever it is. i915 verifies its workarounds so.
+//!
 //! FORCE_TO_NONPRIV opens a register to unprivileged batches. A slot may be loaded with a constant
 //! that is on the allow-list; never with a value that is known only when the command runs.
 
 use gpu::Engine;
 use gpu::spec::commands::RegisterUse;
-use gpu::spec::registers::{self, Behaviour, Kind, REGISTERS, Register};
+use gpu::spec::registers::{self, Behaviour, Kind, Policy, REGISTERS, Register};
 
 use super::{Audit, What};
 
@@ -63,6 +66,9 @@ fn unlisted(
     let reads = register_use == RegisterUse::Read;
     if row.behaviour == Behaviour::NonPrivileged && !reads {
         return slot(audit, register_use, dword, offset);
+    }
+    if reads && row.policy == Policy::Shadow && registers::used_by(audit.engine, offset) {
+        return Ok(());
     }
     if !row.command {
         return Err(What::Register(offset));

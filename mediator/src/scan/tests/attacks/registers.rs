@@ -4,11 +4,10 @@ use super::*;
 
 #[test]
 fn attack_18_registers_off_the_allow_list_are_refused_whatever_names_them() {
-    // RING_TAIL, HWS_PGA, ELSP, GFX_MODE (privilege check disable), CSFE_CHICKEN1, PDP0, GDRST,
-    // the master interrupt, a fence, PVINFO, beyond the register space.
+    // RING_TAIL, HWS_PGA, ELSP, GFX_MODE (privilege check disable), PDP0, GDRST, the master
+    // interrupt, a fence, PVINFO, beyond the register space.
     let registers = [
-        0x2030, 0x2080, 0x2230, 0x229c, 0x20d4, 0x2270, 0x941c, 0x4_4200, 0x10_0000, 0x7_8000,
-        0x7f_fffc,
+        0x2030, 0x2080, 0x2230, 0x229c, 0x2270, 0x941c, 0x4_4200, 0x10_0000, 0x7_8000, 0x7f_fffc,
     ];
     for register in registers {
         let refused = Some(What::Register(register));
@@ -19,6 +18,30 @@ fn attack_18_registers_off_the_allow_list_are_refused_whatever_names_them() {
         assert_eq!(ring(Engine::Rcs, &[LRR, 0x2600, register]), refused);
         let post_sync = [PIPE_CONTROL, 1 << 23, register, 0, 0, 0];
         assert_eq!(ring(Engine::Rcs, &post_sync), refused);
+    }
+}
+
+#[test]
+fn attack_18_registers_with_a_value_for_each_guest_are_read_by_their_engine_and_never_written() {
+    // CSFE_CHICKEN1, a slot of FORCE_TO_NONPRIV, MOCS, L3 cacheability.
+    let owned = [
+        (Engine::Rcs, 0x20d4),
+        (Engine::Vcs, 0x1_24d0),
+        (Engine::Bcs, 0xcc04),
+        (Engine::Rcs, 0xb020),
+    ];
+    for (engine, register) in owned {
+        assert_eq!(ring(engine, &[SRM | CALL, register, LOW, 0]), None);
+        assert_ne!(ring(engine, &[LRI, register, 0]), None, "{register:#x}");
+        for other in Engine::ALL.into_iter().filter(|other| *other != engine) {
+            let read = ring(other, &[SRM | CALL, register, LOW, 0]);
+            assert_ne!(read, None, "{other} reads {register:#x}");
+        }
+    }
+    // Page attributes and the arbiter have one value for all: the host's.
+    for register in [0x40e0, 0x4ab0] {
+        let refused = Some(What::Register(register));
+        assert_eq!(ring(Engine::Rcs, &[SRM | CALL, register, LOW, 0]), refused);
     }
 }
 
