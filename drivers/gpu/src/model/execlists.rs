@@ -202,8 +202,7 @@ impl Streamer {
             blitting: false,
             semaphore_reported: false,
             synchronous_switch: control & context::INHIBIT_SYNCHRONOUS_SWITCH == 0,
-            timestamp: value(context::TIMESTAMP),
-            ran: 0,
+            timestamp: value(context::TIMESTAMP).wrapping_sub(uncore.timestamp() as u32),
         })
     }
 
@@ -227,7 +226,11 @@ impl Streamer {
             .set(self.engine.base() + engine::IPEHR, self.header);
         image::save(&mut page, self.engine, &uncore.file);
         image::set(&mut page, context::RING_HEAD, running.ring.head);
-        image::set(&mut page, context::TIMESTAMP, running.context_timestamp());
+        image::set(
+            &mut page,
+            context::TIMESTAMP,
+            running.context_timestamp(uncore.timestamp()),
+        );
         for (at, batch) in image::BATCH.into_iter().zip(running.batches) {
             let (address, state) = batch.map_or((0, 0), |batch| {
                 let state = match batch.space {
