@@ -50,6 +50,9 @@ pub struct Found {
     pub store: Option<StatusStore>,
     /// Whether engine status page stores can be patched.
     pub patchable: bool,
+    /// The register of the guest's ring that it stores, and whether that can be patched.
+    pub register: Option<u32>,
+    pub is_ring: bool,
 }
 
 impl Sink for Found {
@@ -59,6 +62,10 @@ impl Sink for Found {
 
     fn status_store(&mut self, store: StatusStore) -> bool {
         self.patchable && self.store.replace(store).is_none()
+    }
+
+    fn ring_register(&mut self, offset: u32) -> bool {
+        self.is_ring && self.register.replace(offset).is_none()
     }
 }
 

@@ -205,3 +205,29 @@ fn context_batches_run_from_our_copy_at_each_restore() {
     );
     clean(&machine);
 }
+
+#[test]
+fn a_ring_that_stores_its_own_registers_finds_the_guests() {
+    const STORE_REGISTER: u32 = 0x1200_0002;
+    let mut machine = machine();
+    let mut driver = Driver::new(&mut machine, 1);
+    for engine in Engine::ALL {
+        let frame = driver.frames(1);
+        let address = driver.map(&mut machine, frame, 1);
+        let mut context = driver.context(&mut machine, engine, 1);
+        let registers = [engine::RING_START, engine::RING_TAIL, engine::RING_CTL];
+        let mut commands = Vec::new();
+        for (register, at) in registers.into_iter().zip((address..).step_by(4)) {
+            let [low, high] = [at as u32, (at >> 32) as u32];
+            commands.extend([STORE_REGISTER, engine.base() + register, low, high]);
+        }
+        driver.request(&mut machine, &mut context, &commands);
+        driver.submit(&mut machine, engine, context.descriptor(), 0);
+        settle(&mut machine);
+        driver.all_done(&mut machine, engine);
+        let found = [0, 4, 8].map(|at| driver.peek(&mut machine, frame * 4096 + at));
+        let control = driver.value(&mut machine, &context, gpu::spec::context::RING_CTL);
+        assert_eq!(found, [context.ring as u32, context.tail, control]);
+    }
+    clean(&machine);
+}
