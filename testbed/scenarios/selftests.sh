@@ -5,7 +5,7 @@
 # checks: 3
 
 # A guest in which nothing begins or ends for so many seconds hangs.
-patience=300
+patience=180
 # After so many seconds nothing new begins, and the test that runs is cut off.
 limit=$(cat /payload/selftests/limit)
 guests=0
