@@ -33,6 +33,8 @@ struct Request {
     minutes: Option<u32>,
     /// Whether to write the table anew.
     renew: bool,
+    /// Whether to show the consoles as they grow.
+    live: bool,
 }
 
 impl Request {
@@ -42,6 +44,7 @@ impl Request {
         while let Some(word) = words.next() {
             match (word.as_str(), words.as_slice().first()) {
                 ("--renew", _) => request.renew = true,
+                ("--live", _) => request.live = true,
                 ("--only", Some(name)) => {
                     // As in the names of the module's parameters, or without their prefix.
                     let name = name.strip_prefix("live_").unwrap_or(name);
@@ -69,8 +72,8 @@ impl Request {
                 }
                 _ => {
                     return Err(Failure::new(format!(
-                        "selftests takes --only GROUP, --filter FILTER, --minutes NUMBER and --renew, not \
-                         {word}"
+                        "selftests takes --only GROUP, --filter FILTER, --minutes NUMBER, --live and \
+                         --renew, not {word}"
                     )));
                 }
             }
@@ -104,7 +107,7 @@ pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
     let folder = paths::fresh_output(SCENARIO)?;
     let options = Options {
         flask: true,
-        live: false,
+        live: request.live,
     };
     let report = chain::run(&products, &scenarios, options, &folder)?;
     let mut reader = Reader::default();
