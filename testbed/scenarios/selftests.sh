@@ -4,10 +4,11 @@
 # timeout: 14400
 # checks: 3
 
-# A guest in which nothing begins or ends for so many seconds hangs.
+# A guest that does nothing with its vGPU for so many seconds hangs.
 patience=180
-# After so many seconds nothing new begins, and the test that runs is cut off.
-limit=$(cat /payload/selftests/limit)
+# After so many seconds nothing new begins, and the test that runs is cut off; and how many seconds one
+# test may take.
+read -r limit each < /payload/selftests/limits
 guests=0
 skip=
 end=no
@@ -23,19 +24,29 @@ ran() {
 ended() { console "$1" | grep -a -q "^SELFTEST $2 end"; }
 steps() { console "$1" | grep -a -c 'SELFTEST \|i915: Running '; }
 
-# follow GUEST: waits until it has ended. What ends it early is told at the end of its console, which
-# is the reader's: `hang`, `cut` (the time is over), `lost` (the emulator's fault; see `boots`).
+# use: what the service domain has done for the guest so far.
+use() {
+    service_status
+    grep -a '^  \(accesses\|work\) ' /var/log/xen/guest-gpu-service.log | tail -n 2
+}
+
+# follow GUEST FAULTS: waits until it has ended. What ends it early is told at the end of its console,
+# which is the reader's: `hang`, `slow` (a test takes too long), `cut` (the time is over), `lost` (the
+# emulator's fault, of which there were FAULTS before; see `boots`).
 follow() {
-    local now seen=-1 since=$SECONDS faults=$2
+    local now seen=-1 begun=$SECONDS alive=$SECONDS used=
     until domain_gone "$1"; do
         now=$(steps "$1")
-        [ "$now" = "$seen" ] || since=$SECONDS
+        [ "$now" = "$seen" ] || begun=$SECONDS alive=$SECONDS
         seen=$now
-        if [ $SECONDS -gt "$limit" ]; then
-            end=cut
-        elif [ $((SECONDS - since)) -gt $patience ]; then
-            end=hang
-        else
+        if [ $((SECONDS - alive)) -gt $patience ]; then
+            now=$(use)
+            [ "$now" = "$used" ] && end=hang
+            used=$now alive=$SECONDS
+        fi
+        [ $((SECONDS - begun)) -le "$each" ] || end=slow
+        [ $SECONDS -le "$limit" ] || end=cut
+        if [ $end = no ]; then
             sleep 3
             continue
         fi
@@ -43,7 +54,7 @@ follow() {
         xl destroy "$1"
         wait_gone "$1" 30
     done
-    [ "$(emulator_faults)" = "$faults" ] || end=lost
+    [ "$(emulator_faults)" = "$2" ] || end=lost
     # A line of its own, also when the guest ended in the middle of one.
     [ $end = no ] || printf '\nSELFTEST - %s\n' $end >> "/var/log/xen/guest-$1.log"
 }
@@ -58,7 +69,7 @@ while [ ${#groups[@]} -gt 0 ] && [ $guests -lt 100 ] && [ $end != cut ]; do
     guest_config "$guest" labelled "" \
         -e 's#"/payload/guest-kernel"#"/payload/selftests/kernel"#' \
         -e 's#"/payload/guest-initrd"#"/payload/selftests/initrd"#' \
-        -e 's#^memory .*#memory = 1024#' -e 's# quiet # loglevel=7 #' \
+        -e 's#^memory .*#memory = 1024#' -e 's# quiet # loglevel=7 printk.time=1 #' \
         -e "s# test=# groups=$list st_filter=$(cat /payload/selftests/filter) skip=$skip#"
     faults=$(emulator_faults)
     if ! gpuctl create "/tmp/$guest.cfg" --low-gm 128 --high-gm 512; then

@@ -4,7 +4,7 @@
 //! `i915: Running GROUP`, `i915: Running CALLER/TEST`, `i915/CALLER: TEST failed with error -N`,
 //! `i915/CALLER: setup failed for TEST`. That a test passed is said by nobody: the next one begins, or
 //! the group ends. Lines of the guest's init: `SELFTEST GROUP begin`, `end`, or `crash`; of the scenario,
-//! behind all others: `SELFTEST - hang`, `cut` or `lost`.
+//! behind all others: `SELFTEST - hang`, `slow`, `cut` or `lost`.
 
 use std::fmt;
 
@@ -96,6 +96,7 @@ impl Reader {
                 self.has_failed = false;
             }
             ["SELFTEST", "-", "hang"] => self.stopped("it hung"),
+            ["SELFTEST", "-", "slow"] => self.stopped("it took too long"),
             // Nobody knows how the test would have ended.
             ["SELFTEST", "-", "cut" | "lost"] => {
                 self.current = None;
@@ -401,7 +402,7 @@ SELFTEST - cut
         #[test]
         fn any_console_is_read_without_a_panic(
             lines in proptest::collection::vec(
-                "(SELFTEST [a-z-]{1,2} (begin|end|crash|hang|cut)|i915: Running [a-z]{1,2}(/[a-z])?|\
+                "(SELFTEST [a-z-]{1,2} (begin|end|crash|hang|slow|cut)|i915: Running [a-z]{1,2}(/[a-z])?|\
                  i915/a: [a-z] failed with error -5|WARNING: x|.{0,40})",
                 0..40,
             )

@@ -21,6 +21,8 @@ use std::fs;
 use std::process::ExitCode;
 
 const SCENARIO: &str = "selftests";
+/// Seconds that a test may take.
+const EACH: u32 = 900;
 
 /// What one asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,8 @@ struct Request {
     filter: String,
     /// Minutes after which the run is cut off, if any.
     minutes: Option<u32>,
+    /// Seconds after which one test is cut off, if any.
+    each: Option<u32>,
     /// Whether to write the table anew.
     renew: bool,
     /// Whether to show the consoles as they grow.
@@ -52,12 +56,11 @@ impl Request {
                     words.next();
                 }
                 ("--minutes", Some(number)) => {
-                    let minutes = number
-                        .parse()
-                        .ok()
-                        .filter(|number| (1..=240).contains(number));
-                    request.minutes =
-                        Some(minutes.ok_or_else(|| Failure::new("--minutes takes 1 to 240"))?);
+                    request.minutes = Some(between(word, 1, number, 230)?);
+                    words.next();
+                }
+                ("--each", Some(number)) => {
+                    request.each = Some(between(word, 30, number, 3600)?);
                     words.next();
                 }
                 ("--filter", Some(filter)) => {
@@ -72,14 +75,20 @@ impl Request {
                 }
                 _ => {
                     return Err(Failure::new(format!(
-                        "selftests takes --only GROUP, --filter FILTER, --minutes NUMBER, --live and \
-                         --renew, not {word}"
+                        "selftests takes --only GROUP, --filter FILTER, --minutes NUMBER, \
+                         --each SECONDS, --live and --renew, not {word}"
                     )));
                 }
             }
         }
         Ok(request)
     }
+}
+
+fn between(word: &str, least: u32, number: &str, most: u32) -> Outcome<u32> {
+    let number = number.parse().ok();
+    let number = number.filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| Failure::new(format!("{word} takes {least} to {most}")))
 }
 
 /// Runs them; fails if anything differs from the table.
@@ -92,6 +101,7 @@ pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
     };
     tests.filter.clone_from(&request.filter);
     tests.seconds = 60 * request.minutes.unwrap_or(230);
+    tests.each = request.each.unwrap_or(EACH);
     let groups: Vec<_> = tests
         .groups
         .iter()
@@ -183,6 +193,7 @@ mod tests {
             "gt_lrc",
             "--minutes 0",
             "--minutes x",
+            "--each 5",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }
