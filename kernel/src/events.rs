@@ -43,8 +43,8 @@ pub fn run(config: &Config, mut service: Service) -> ! {
         if let Some(xen) = &mut service.xen {
             xen.take_events();
         }
-        let mut busy = serve::round(&mut service.machine);
         time::refresh();
+        let mut busy = serve::round(&mut service.machine);
         busy |= service.machine.service() == Progress::Busy;
         busy |= service.players.round(&mut service.machine);
         if let (Some(control), Some(xen)) = (&mut service.control, &service.xen) {

@@ -48,7 +48,10 @@ pub fn read<G: Gpu, H: Guests, C: Clock>(
     };
     match row.policy {
         Policy::Own | Policy::Shadow => value(host, vgpu, offset, slot, row),
-        Policy::Pass => host.gpu.read(offset),
+        Policy::Pass => {
+            host.gpu.time_is(host.clock.now());
+            host.gpu.read(offset)
+        }
         Policy::Deny => {
             deny(host, vgpu, offset, row);
             0

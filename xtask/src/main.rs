@@ -38,10 +38,11 @@ cargo xtask COMMAND
   xen [--flask] [--scenario NAME]...
                             One run of the whole chain on real Xen, shown as it goes; the
                             scenario `chain`, or `flask`, unless others are named.
-  selftests [--only GROUP]... [--filter FILTER] [--renew]
-                            i915's own live tests on a vGPU, against
-                            docs/fidelity.md; --filter is the driver's st_filter, --renew writes
-                            the table anew.
+  selftests [--only GROUP]... [--filter FILTER] [--minutes NUMBER] [--each SECONDS] [--live] [--renew]
+                            i915's own live tests on a vGPU, against docs/fidelity.md; --filter is
+                            the driver's st_filter, --minutes cuts the run off, --each a test,
+                            --live shows the consoles as they grow, --renew writes what ended into
+                            the table.
   bench [--renew]           Count instructions on the mediator's hot paths, against the baseline;
                             --renew writes the baseline anew.
   boot [--release] [QEMU ARGUMENTS...]

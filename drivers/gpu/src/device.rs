@@ -59,8 +59,11 @@ pub trait Gpu {
     /// True once after each message-signalled interrupt of the device.
     fn take_interrupt(&mut self) -> bool;
 
-    /// Gives a device without a clock of its own one bounded quantum of time to execute.
-    /// Hardware runs by itself and answers [`Progress::Idle`].
+    /// Tells a device without a clock of its own how late it is, nanoseconds. Hardware has one.
+    fn time_is(&mut self, _now: u64) {}
+
+    /// Gives a device that does not run by itself one bounded quantum of time to execute.
+    /// Hardware does and answers [`Progress::Idle`].
     fn run(&mut self) -> Progress;
 
     /// Makes written GTT entries visible (GFX_FLSH_CNTL, 0x101008).

@@ -654,3 +654,51 @@ fn a_fill_by_the_blitter_takes_as_long_as_its_bytes() {
     assert!(bench.gpu.busy_time(Engine::Bcs) - before >= bytes / gpu::model::time::BLIT_BYTES);
     assert_eq!(bench.gpu.breaches(), 0);
 }
+
+#[test]
+fn a_context_that_waits_counts_the_time_that_it_is_told_as_timestamp_does() {
+    let srm = 0x1200_0002;
+    let base = Engine::Vecs.base();
+    let (timestamp, context_timestamp) =
+        (base + engine::TIMESTAMP, base + engine::CONTEXT_TIMESTAMP);
+    let mut bench = Bench::new();
+    let (context, data) = batch(
+        &mut bench,
+        Engine::Vecs,
+        &[
+            [srm, timestamp, LOW + 8, HIGH],
+            [srm, context_timestamp, LOW + 12, HIGH],
+            [SEMAPHORE_WAIT | 4 << 12, 1, LOW, HIGH],
+            [srm, timestamp, LOW + 16, HIGH],
+            [srm, context_timestamp, LOW + 20, HIGH],
+        ]
+        .concat(),
+    );
+    bench.submit(&[&context]);
+    for _ in 0..4 {
+        bench.gpu.run();
+    }
+    let second = bench.gpu.now() + 1_000_000_000;
+    bench.gpu.time_is(second);
+    assert!(bench.gpu.read(timestamp) >= 12_000_000);
+    bench.poke(data, 0, 1);
+    bench.finish();
+    let passed = |from, to| bench.peek(data, to) - bench.peek(data, from);
+    // Between the two stores of either side lies one command.
+    assert!(passed(2, 4) >= 12_000_000);
+    assert!(passed(2, 4).abs_diff(passed(3, 5)) <= 1);
+}
+
+#[test]
+fn a_device_that_was_told_an_earlier_time_does_not_go_back() {
+    let mut bench = Bench::new();
+    let timestamp = Engine::Bcs.base() + engine::TIMESTAMP;
+    let (context, _) = batch(&mut bench, Engine::Bcs, &[0; 64]);
+    bench.gpu.time_is(1_000_000);
+    bench.submit(&[&context]);
+    bench.finish();
+    let ended = bench.gpu.read(timestamp);
+    assert!(ended > 12_000);
+    bench.gpu.time_is(5);
+    assert!(bench.gpu.read(timestamp) >= ended);
+}

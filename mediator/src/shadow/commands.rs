@@ -1,5 +1,6 @@
 //! A piece of a guest's ring: copied once, judged, patched, cut where our room ends.
 
+use gpu::spec::engine;
 use gpu::{GraphicsAddress, PAGE_SIZE};
 
 use super::batch::{Arena, Failure, Found, patch_start, patch_store};
@@ -40,6 +41,26 @@ impl Chunk {
     }
 }
 
+/// Makes of MI_STORE_REGISTER_MEM, of a register of the ring, MI_STORE_DATA_IMM of the guest's value:
+/// four dwords, too, and the same flag for the global GTT.
+fn patch_register(command: &mut [u32], ring: &Ring, register: u32) {
+    const STORE_DATA_IMM: u32 = 0x20 << 23 | 2;
+    const GLOBAL: u32 = 1 << 22;
+    let value = match register {
+        engine::RING_TAIL => ring.tail,
+        engine::RING_START => ring.start.0 as u32,
+        _ => ring.control(),
+    };
+    if let [header, operands @ ..] = command {
+        *header = STORE_DATA_IMM | *header & GLOBAL;
+        // Register, address low, high: now address low, high, value.
+        operands.rotate_left(1);
+        if let [.., last] = operands {
+            *last = value;
+        }
+    }
+}
+
 /// Copies from `ring`'s head into `out` and makes it executable.
 pub fn chunk<H: Guests>(
     memory: &Memory<'_, H>,
@@ -68,6 +89,7 @@ pub fn chunk<H: Guests>(
     while at < length {
         let mut found = Found {
             patchable: arena.status_page.is_some(),
+            is_ring: true,
             ..Found::default()
         };
         let rest = dwords.get(at..).unwrap_or(&[]);
@@ -92,6 +114,9 @@ pub fn chunk<H: Guests>(
         };
         if let (Some(store), Some(page)) = (found.store, arena.status_page) {
             patch_store(command, store, page);
+        }
+        if let Some(register) = found.register {
+            patch_register(command, ring, register);
         }
         if let Some(start) = found.batch {
             match arena.take(start, command) {

@@ -8,7 +8,7 @@ use super::image::parse;
 use super::layout::{BATCH_END, END};
 use super::memory::{copy_page, read, write};
 use super::{Buffer, PAGE, Refusal, Slot, Work};
-use crate::scan::{self, Limits, Privilege};
+use crate::scan::{self, Limits, Privilege, What};
 use crate::vgpu::Vgpu;
 use crate::{Clock, Guests, Host};
 
@@ -58,6 +58,11 @@ pub fn load<G: Gpu, H: Guests, C: Clock>(
         read(&host.guests, behind, rest).ok_or(Refusal::Image(at))?;
     }
     let control = state.get(CONTEXT_CONTROL).copied().unwrap_or(0);
+    let refused = |what| Refusal::Command {
+        buffer: Buffer::Context,
+        at: at.0,
+        what,
+    };
 
     // What the image holds apart from page 1's first dwords goes into our pages at once.
     let Some(slot) = vgpu.slot(engine) else {
@@ -67,7 +72,7 @@ pub fn load<G: Gpu, H: Guests, C: Clock>(
         let theirs = image_page(vgpu, descriptor, 0)?;
         copy_page(&mut host.guests, theirs, ours).ok_or(Refusal::Image(at))?;
     }
-    if whole {
+    if whole && !ends_inside(engine, vgpu, &host.engines.workspace.state).map_err(refused)? {
         load_rest(host, vgpu, engine, descriptor, slot)?;
     }
     // Every chunk finds the registers in our page 1.
@@ -91,8 +96,25 @@ pub fn load<G: Gpu, H: Guests, C: Clock>(
     })
 }
 
+/// Whether what follows the register lists in page 1 ends there, judged as the commands that it is.
+pub fn ends_inside(engine: Engine, vgpu: &Vgpu, state: &[u32]) -> Result<bool, scan::Violation> {
+    let limits = Limits::new(&vgpu.slice);
+    let mut at = END;
+    while let Some(rest) = state.get(at..).filter(|rest| !rest.is_empty()) {
+        let (privilege, mut none) = (Privilege::IndirectContext, Found::default());
+        match scan::step(engine, privilege, rest, at, &limits, &mut none) {
+            Ok(step) if step.ends => return Ok(true),
+            Ok(step) => at += step.dwords,
+            // It goes on in the next page.
+            Err(what) if matches!(what.what, What::Truncated(_)) => return Ok(false),
+            Err(what) => return Err(what),
+        }
+    }
+    Ok(false)
+}
+
 /// What follows the register lists on RCS: hardware keeps the render pipeline's state there, as
-/// commands, so it is judged as commands. (The software GPU ends the list before.)
+/// commands, so it is judged as commands. (The software GPU's ends in the first page.)
 fn load_rest<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpu: &Vgpu,

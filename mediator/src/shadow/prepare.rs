@@ -7,7 +7,7 @@ use super::batch::{Arena, Failure};
 use super::commands::{Chunk, chunk};
 use super::image::{Image, Ours, Ring, rebuild};
 use super::large::{LargeBatch, go_on};
-use super::layout::{BATCH_END, END};
+use super::layout::END;
 use super::load::{image_address, load, state_page};
 use super::memory::{Memory, read, store_pages, write};
 use super::{PAGE, Refusal, Workspace, status_page};
@@ -210,35 +210,21 @@ fn build<G: Gpu, H: Guests, C: Clock>(
     let ring = workspace.ring.get(..chunk.dwords).unwrap_or(&[]);
     store_pages(&mut host.guests, &slot.ring.pages, 0, ring);
     let Workspace { state, image, .. } = workspace;
-    if let (Some(page), Some((lists, rest))) =
-        (slot.context.page(1), state.split_at_mut_checked(END + 1))
-    {
+    if let (Some(page), Some(lists), Some(image)) = (
+        slot.context.page(1),
+        state.get_mut(..END + 1),
+        image.get_mut(..END + 1),
+    ) {
         let _ = read(&host.guests, page.at(0), lists);
-        let mut length = END + 1;
-        rebuild(
-            engine,
-            lists,
-            &ours,
-            image.get_mut(..length).unwrap_or(&mut []),
-        );
-        if let Some(end) = image.get_mut(END)
+        rebuild(engine, lists, &ours, image);
+        if let (Some(end), Some(behind)) = (image.last_mut(), lists.last())
             && !ours.inhibit
-            && lists.get(END) != Some(&BATCH_END)
         {
-            // Judged when it was loaded, or saved by the hardware since.
-            *end = lists.get(END).copied().unwrap_or(0);
-            let behind = page.at(lists.len() as u64 * 4);
-            let _ = read(&host.guests, behind, rest);
-            if let Some(out) = image.get_mut(END + 1..) {
-                out.copy_from_slice(rest);
-            }
-            length = image.len();
+            // What the page has from here on was judged when it was loaded, or saved by the hardware
+            // since.
+            *end = *behind;
         }
-        let _ = write(
-            &mut host.guests,
-            page.at(0),
-            image.get(..length).unwrap_or(&[]),
-        );
+        let _ = write(&mut host.guests, page.at(0), image);
     }
     work.chunk = chunk.consumed;
     slot.root = Some(root);

@@ -8,7 +8,7 @@ use gpu::{Engine, Gpu, PAGE_SIZE};
 
 use super::image::{RUN, hide, singles};
 use super::layout::{BATCH_END, END};
-use super::load::image_page;
+use super::load::{ends_inside, image_page};
 use super::memory::{copy_page, read, write};
 use crate::vgpu::Vgpu;
 use crate::{Clock, Guests, Host};
@@ -22,6 +22,10 @@ pub fn write_back<G: Gpu, H: Guests, C: Clock>(
     let Some(work) = vgpu.engine(engine).work else {
         return;
     };
+    // Its ring was empty: the GPU saved nothing, and our pages hold what another context left there.
+    if work.first {
+        return;
+    }
     let Some(slot) = vgpu.slot(engine) else {
         return;
     };
@@ -49,11 +53,12 @@ pub fn write_back<G: Gpu, H: Guests, C: Clock>(
         let _ = write(&mut host.guests, theirs.at(RUN as u64 * 4), run);
     }
     // Beyond the end of the list there is nothing, unless the hardware went on there.
-    let whole = engine == Engine::Rcs && lists.get(END) != Some(&BATCH_END);
+    let mut whole = engine == Engine::Rcs && lists.get(END) != Some(&BATCH_END);
     if whole {
         let behind = lists.len() as u64 * 4;
         if read(&host.guests, ours.at(behind), rest).is_some() {
             let _ = write(&mut host.guests, theirs.at(behind), rest);
+            whole = !ends_inside(engine, vgpu, saved).unwrap_or(false);
         }
     }
     if whole {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use gpu::spec::context::{CSB_ENTRIES, Descriptor, HWSP_CSB, HWSP_CSB_WRITE, status};
 use gpu::spec::engine;
 use gpu::spec::registers::{
-    GT_INTERRUPT_BANKS, Kind, MASTER_INTERRUPT, Policy, REGISTERS, Slot, find,
+    GT_INTERRUPT_BANKS, Kind, MASTER_INTERRUPT, Policy, REGISTERS, Slot, find, used_by,
 };
 use gpu::{DmaPage, Engine, Gpu, GttIndex};
 
@@ -32,12 +32,6 @@ const STOP_RING: u32 = 1 << 8;
 const ERRORS: u32 = 1 << 0 | 1 << 4;
 /// Status pointer that stands before entry 0.
 const BEFORE_FIRST: u32 = CSB_ENTRIES - 1;
-/// Register tables of an engine outside its block: MOCS.
-const MOCS: [u32; Engine::COUNT] = [0xc800, 0xcc00, 0xc900, 0xcb00];
-const MOCS_BYTES: u32 = 0x100;
-/// What the render engine alone uses outside its block: L3 and its caching table.
-const RENDER: core::ops::Range<u32> = 0xb000..0xb200;
-const BLOCK_BYTES: u32 = 0x1000;
 
 /// What an engine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,12 +280,6 @@ pub fn acknowledge<G: Gpu>(gpu: &mut G) -> [u32; Engine::COUNT] {
 /// The registers that are loaded when work of another guest comes to `engine`. Registers that all
 /// engines share (page attributes, memory arbiter) stay the host's.
 fn loadable(engine: Engine) -> impl Iterator<Item = Loadable> {
-    let mocs = MOCS[engine.index()];
-    let wanted = move |offset: u32| {
-        (engine.base()..engine.base() + BLOCK_BYTES).contains(&offset)
-            || (mocs..mocs + MOCS_BYTES).contains(&offset)
-            || engine == Engine::Rcs && RENDER.contains(&offset)
-    };
     REGISTERS
         .iter()
         .filter(|row| row.policy == Policy::Shadow)
@@ -299,7 +287,7 @@ fn loadable(engine: Engine) -> impl Iterator<Item = Loadable> {
             let masked = row.kind == Kind::Masked;
             (0..row.count)
                 .map(move |element| row.offset + element * row.stride)
-                .filter(move |offset| wanted(*offset))
+                .filter(move |offset| used_by(engine, *offset))
                 .filter_map(move |offset| {
                     Some(Loadable {
                         slot: find(offset)?,

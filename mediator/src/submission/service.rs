@@ -20,6 +20,7 @@ pub fn service<G: Gpu, H: Guests, C: Clock>(
     host: &mut Host<G, H, C>,
     vgpus: &mut [Box<Vgpu>],
 ) -> Progress {
+    host.gpu.time_is(host.clock.now());
     let progress = host.gpu.run();
     let interrupted = host.gpu.take_interrupt();
     // Status first, then interrupts: nothing new starts in between, so whatever is pending now was

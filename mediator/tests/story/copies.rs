@@ -205,3 +205,101 @@ fn context_batches_run_from_our_copy_at_each_restore() {
     );
     clean(&machine);
 }
+
+#[test]
+fn a_ring_that_stores_its_own_registers_finds_the_guests() {
+    const STORE_REGISTER: u32 = 0x1200_0002;
+    let mut machine = machine();
+    let mut driver = Driver::new(&mut machine, 1);
+    for engine in Engine::ALL {
+        let frame = driver.frames(1);
+        let address = driver.map(&mut machine, frame, 1);
+        let mut context = driver.context(&mut machine, engine, 1);
+        let registers = [engine::RING_START, engine::RING_TAIL, engine::RING_CTL];
+        let mut commands = Vec::new();
+        for (register, at) in registers.into_iter().zip((address..).step_by(4)) {
+            let [low, high] = [at as u32, (at >> 32) as u32];
+            commands.extend([STORE_REGISTER, engine.base() + register, low, high]);
+        }
+        driver.request(&mut machine, &mut context, &commands);
+        driver.submit(&mut machine, engine, context.descriptor(), 0);
+        settle(&mut machine);
+        driver.all_done(&mut machine, engine);
+        let found = [0, 4, 8].map(|at| driver.peek(&mut machine, frame * 4096 + at));
+        let control = driver.value(&mut machine, &context, gpu::spec::context::RING_CTL);
+        assert_eq!(found, [context.ring as u32, context.tail, control]);
+    }
+    clean(&machine);
+}
+
+#[test]
+fn a_context_finds_the_time_that_it_ran_in_its_image() {
+    let mut machine = machine();
+    let mut driver = Driver::new(&mut machine, 1);
+    let mut context = driver.context(&mut machine, Engine::Rcs, 1);
+    let mut before = 0;
+    for _ in 0..3 {
+        driver.request(&mut machine, &mut context, &[0; 8]);
+        driver.submit(&mut machine, Engine::Rcs, context.descriptor(), 0);
+        settle(&mut machine);
+        driver.all_done(&mut machine, Engine::Rcs);
+        let after = driver.value(&mut machine, &context, context::TIMESTAMP);
+        assert!(after > before, "{after}, {before} before");
+        before = after;
+    }
+}
+
+#[test]
+fn a_context_that_ran_nothing_keeps_its_image() {
+    let mut machine = machine();
+    let mut driver = Driver::new(&mut machine, 1);
+    let [mut first, mut second] =
+        [1, 1].map(|pages| driver.context(&mut machine, Engine::Rcs, pages));
+    driver.request(&mut machine, &mut first, &[]);
+    driver.submit(&mut machine, Engine::Rcs, first.descriptor(), 0);
+    settle(&mut machine);
+    let page = |machine: &mut crate::driver::Machine, driver: &Driver| {
+        let mut bytes = vec![0; 4096];
+        machine.peek(driver.domain, (second.image_frame + 1) * 4096, &mut bytes);
+        bytes
+    };
+    let before = page(&mut machine, &driver);
+    driver.submit(&mut machine, Engine::Rcs, second.descriptor(), 0);
+    settle(&mut machine);
+    assert!(page(&mut machine, &driver) == before);
+    driver.request(&mut machine, &mut second, &[]);
+    driver.submit(&mut machine, Engine::Rcs, second.descriptor(), 0);
+    settle(&mut machine);
+    driver.all_done(&mut machine, Engine::Rcs);
+}
+
+#[test]
+fn a_render_context_keeps_the_pipelines_registers_when_others_run_and_across_a_reset() {
+    let mut machine = machine();
+    let mut drivers = [1, 2].map(|domain| Driver::new(&mut machine, domain));
+    let frame = drivers[0].frames(1);
+    let address = drivers[0].map(&mut machine, frame, 1);
+    let mut contexts = drivers
+        .each_mut()
+        .map(|driver| driver.context(&mut machine, Engine::Rcs, 1));
+    let run = |machine: &mut _, driver: &mut Driver, context: &mut _, commands: &[u32]| {
+        driver.request(machine, context, commands);
+        driver.submit(machine, Engine::Rcs, context.descriptor(), 0);
+        settle(machine);
+        driver.all_done(machine, Engine::Rcs);
+    };
+    let [first, second] = &mut drivers;
+    let [ours, theirs] = &mut contexts;
+    run(&mut machine, first, ours, &[0x1100_0001, 0x2580, 0x4_0004]);
+    run(
+        &mut machine,
+        second,
+        theirs,
+        &[0x1100_0001, 0x2580, 0xf_0002],
+    );
+    first.reset(&mut machine, Engine::Rcs);
+    let store = [0x1200_0002, 0x2580, address as u32, (address >> 32) as u32];
+    run(&mut machine, first, ours, &store);
+    assert_eq!(first.peek(&mut machine, frame * 4096) & 0xffff, 4);
+    clean(&machine);
+}

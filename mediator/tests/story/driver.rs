@@ -47,10 +47,12 @@ pub fn machine() -> Machine {
 
 /// One round of service; the clock goes as the GPU's does.
 pub fn serve(machine: &mut Machine) -> gpu::Progress {
-    let before = machine.mediator.host().gpu.now();
     let progress = machine.mediator.service();
-    let passed = machine.mediator.host().gpu.now() - before;
-    machine.clock.advance(passed.max(1));
+    let now = machine.mediator.host().gpu.now();
+    machine.clock.advance(
+        now.saturating_sub(mediator::Clock::now(&machine.clock))
+            .max(1),
+    );
     progress
 }
 

@@ -58,10 +58,12 @@ pub fn pack(
             .map(|group| format!("{group}\n"))
             .collect();
         let filter = format!("{}\n", tests.filter);
+        let limits = format!("{} {}\n", tests.seconds, tests.each);
         for (name, data) in [
             ("initrd", initrd),
             ("groups", groups.into_bytes()),
             ("filter", filter.into_bytes()),
+            ("limits", limits.into_bytes()),
         ] {
             let path = folder.join(name);
             fs::write(&path, data).at("write", &path)?;

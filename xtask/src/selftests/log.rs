@@ -3,7 +3,8 @@
 //! Lines of the driver (`selftests/i915_selftest.c`), behind the kernel's time stamp:
 //! `i915: Running GROUP`, `i915: Running CALLER/TEST`, `i915/CALLER: TEST failed with error -N`,
 //! `i915/CALLER: setup failed for TEST`. That a test passed is said by nobody: the next one begins, or
-//! the group ends. Lines of the guest's init: `SELFTEST GROUP begin`, `end`, or `crash`.
+//! the group ends. Lines of the guest's init: `SELFTEST GROUP begin`, `end`, or `crash`; of the scenario,
+//! behind all others: `SELFTEST - hang`, `slow`, `cut` or `lost`.
 
 use std::fmt;
 
@@ -41,16 +42,25 @@ pub struct Row {
     pub reason: String,
 }
 
+impl Row {
+    /// Whether both are of the same test.
+    pub fn is_of(&self, other: &Self) -> bool {
+        (&self.group, &self.test) == (&other.group, &other.test)
+    }
+}
+
 /// Rows from the consoles of several guests.
 #[derive(Debug, Default)]
 pub struct Reader {
     /// What ended so far.
     pub rows: Vec<Row>,
+    /// The groups of which everything has ended.
+    pub done: Vec<String>,
     group: String,
     /// Whether the driver has begun the group.
     is_running: bool,
-    /// Rows that were there when the driver was loaded.
-    before: usize,
+    /// Whether something in it failed already.
+    has_failed: bool,
     current: Option<Row>,
 }
 
@@ -62,6 +72,8 @@ const COMPLAINTS: [&str; 5] = [
     "GEM_BUG_ON(",
     "Oops: ",
 ];
+/// The driver did not even begin a test. When it was loaded anew, it may have.
+const NOT_BEGUN: &str = "the GPU was not idle, or wedged, before it";
 /// After a group that did not fail, the driver says this about the device.
 const AS_ASKED: &str = "failed with error -25";
 
@@ -81,15 +93,24 @@ impl Reader {
             ["SELFTEST", group, "begin"] => {
                 self.group = (*group).to_owned();
                 self.is_running = false;
-                self.before = self.rows.len();
+                self.has_failed = false;
+            }
+            ["SELFTEST", "-", "hang"] => self.stopped("it hung"),
+            ["SELFTEST", "-", "slow"] => self.stopped("it took too long"),
+            // Nobody knows how the test would have ended.
+            ["SELFTEST", "-", "cut" | "lost"] => {
+                self.current = None;
+                self.group.clear();
             }
             ["SELFTEST", _, "crash"] => self.stopped("the kernel crashed"),
             ["SELFTEST", _, "end"] => {
                 self.close();
-                if !self.group.is_empty() && self.before == self.rows.len() {
+                // Also not in a guest before this one.
+                let is_new = self.rows.iter().all(|row| row.group != self.group);
+                if !self.group.is_empty() && is_new {
                     self.nothing_ran();
                 }
-                self.group.clear();
+                self.done.push(std::mem::take(&mut self.group));
             }
             ["i915:", "Running", name] => {
                 self.close();
@@ -103,10 +124,10 @@ impl Reader {
             }
             [driver, "setup", "failed", "for", test] if driver.starts_with("i915/") => {
                 self.close();
-                self.fail(test, "the GPU was not idle, or wedged, before it");
+                self.fail(test, NOT_BEGUN);
             }
             ["i915:", function, "-", "ok!"] if function.ends_with("sanitycheck()") => {
-                self.rows.push(self.row("", Verdict::Pass, ""));
+                self.push(self.row("", Verdict::Pass, ""));
             }
             _ => self.remark(line),
         }
@@ -123,7 +144,16 @@ impl Reader {
 
     /// The test that ran has ended; whatever was not held against it, it passed.
     fn close(&mut self) {
-        self.rows.extend(self.current.take());
+        if let Some(row) = self.current.take() {
+            self.push(row);
+        }
+    }
+
+    fn push(&mut self, row: Row) {
+        self.has_failed |= row.verdict == Verdict::Fail;
+        self.rows
+            .retain(|other| !other.is_of(&row) || other.reason != NOT_BEGUN);
+        self.rows.push(row);
     }
 
     fn fail(&mut self, test: &str, why: &str) {
@@ -134,25 +164,21 @@ impl Reader {
             .unwrap_or_else(|| self.row(test, Verdict::Fail, ""));
         row.verdict = Verdict::Fail;
         row.reason = joined(why, &row.reason);
-        self.rows.push(row);
+        self.push(row);
     }
 
     /// A line that is none of the above.
     fn remark(&mut self, line: &str) {
         if line.contains("probe with driver i915 failed") && !line.ends_with(AS_ASKED) {
             self.close();
-            let has_failed = self.rows[self.before..]
-                .iter()
-                .any(|row| row.verdict == Verdict::Fail);
-            if !has_failed {
+            if !self.has_failed {
                 let why = if self.is_running {
                     "the group"
                 } else {
                     "the driver's probe"
                 };
                 let number = line.rsplit(' ').next().unwrap_or_default();
-                let row = self.row("", Verdict::Fail, &format!("{why}: error {number}"));
-                self.rows.push(row);
+                self.push(self.row("", Verdict::Fail, &format!("{why}: error {number}")));
             }
             return;
         }
@@ -171,10 +197,9 @@ impl Reader {
         if let Some(mut row) = self.current.take() {
             row.verdict = Verdict::Fail;
             row.reason = joined(&row.reason, why);
-            self.rows.push(row);
+            self.push(row);
         } else if !self.group.is_empty() {
-            let row = self.row("", Verdict::Fail, why);
-            self.rows.push(row);
+            self.push(self.row("", Verdict::Fail, why));
         }
         self.group.clear();
     }
@@ -185,7 +210,7 @@ impl Reader {
         } else {
             self.row("", Verdict::Fail, "the driver found no GPU")
         };
-        self.rows.push(row);
+        self.push(row);
     }
 }
 
@@ -336,11 +361,48 @@ GUEST end
         assert_eq!(read(early), [row("reset", "", Verdict::Fail, why)]);
     }
 
+    #[test]
+    fn a_test_that_was_cut_off_has_no_result_and_one_that_did_not_begin_may_have_one_later() {
+        let text = "\
+SELFTEST reset begin
+i915: Running reset
+i915: Running r/igt_wedge
+i915/r: igt_wedge failed with error -5
+i915/r: setup failed for igt_reset
+i915 0000:00:02.0: probe with driver i915 failed with error -5
+i915: Running reset
+i915: Running r/igt_reset
+i915: Running r/igt_last
+
+SELFTEST - cut
+";
+        let rows = [
+            row("reset", "igt_wedge", Verdict::Fail, "error -5"),
+            row("reset", "igt_reset", Verdict::Pass, ""),
+        ];
+        assert_eq!(read(text), rows);
+        let hang = text.replace("- cut", "- hang");
+        let last = row("reset", "igt_last", Verdict::Fail, "it hung");
+        assert_eq!(read(&hang).last(), Some(&last));
+    }
+
+    #[test]
+    fn a_group_that_went_on_in_another_guest_is_done_with_the_rows_of_both() {
+        let mut reader = Reader::default();
+        reader.guest("SELFTEST a begin\ni915: Running a\ni915: Running r/one\nSELFTEST a crash\n");
+        assert!(reader.done.is_empty());
+        reader.guest("SELFTEST a begin\ni915: Running a\nSELFTEST a end\n");
+        assert_eq!(
+            (reader.rows.len(), &*reader.done),
+            (1, &["a".to_owned()][..])
+        );
+    }
+
     proptest! {
         #[test]
         fn any_console_is_read_without_a_panic(
             lines in proptest::collection::vec(
-                "(SELFTEST [a-z]{1,2} (begin|end|crash)|i915: Running [a-z]{1,2}(/[a-z])?|\
+                "(SELFTEST [a-z-]{1,2} (begin|end|crash|hang|slow|cut)|i915: Running [a-z]{1,2}(/[a-z])?|\
                  i915/a: [a-z] failed with error -5|WARNING: x|.{0,40})",
                 0..40,
             )

@@ -21,6 +21,8 @@ use std::fs;
 use std::process::ExitCode;
 
 const SCENARIO: &str = "selftests";
+/// Seconds that a test may take.
+const EACH: u32 = 900;
 
 /// What one asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,8 +31,14 @@ struct Request {
     only: Vec<String>,
     /// The driver's `st_filter`.
     filter: String,
+    /// Minutes after which the run is cut off, if any.
+    minutes: Option<u32>,
+    /// Seconds after which one test is cut off, if any.
+    each: Option<u32>,
     /// Whether to write the table anew.
     renew: bool,
+    /// Whether to show the consoles as they grow.
+    live: bool,
 }
 
 impl Request {
@@ -40,10 +48,19 @@ impl Request {
         while let Some(word) = words.next() {
             match (word.as_str(), words.as_slice().first()) {
                 ("--renew", _) => request.renew = true,
+                ("--live", _) => request.live = true,
                 ("--only", Some(name)) => {
                     // As in the names of the module's parameters, or without their prefix.
                     let name = name.strip_prefix("live_").unwrap_or(name);
                     request.only.push(name.to_owned());
+                    words.next();
+                }
+                ("--minutes", Some(number)) => {
+                    request.minutes = Some(between(word, 1, number, 230)?);
+                    words.next();
+                }
+                ("--each", Some(number)) => {
+                    request.each = Some(between(word, 30, number, 3600)?);
                     words.next();
                 }
                 ("--filter", Some(filter)) => {
@@ -58,52 +75,61 @@ impl Request {
                 }
                 _ => {
                     return Err(Failure::new(format!(
-                        "selftests takes --only GROUP, --filter FILTER and --renew, not {word}"
+                        "selftests takes --only GROUP, --filter FILTER, --minutes NUMBER, \
+                         --each SECONDS, --live and --renew, not {word}"
                     )));
                 }
             }
         }
-        if request.renew && !request.filter.is_empty() {
-            return Err(Failure::new("--renew takes whole groups, no --filter"));
-        }
         Ok(request)
     }
+}
+
+fn between(word: &str, least: u32, number: &str, most: u32) -> Outcome<u32> {
+    let number = number.parse().ok();
+    let number = number.filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| Failure::new(format!("{word} takes {least} to {most}")))
 }
 
 /// Runs them; fails if anything differs from the table.
 pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
     let request = Request::parse(arguments)?;
     let scenarios = Scenario::named(&[SCENARIO.to_owned()])?;
-    let mut products = chain::products(Part::Stock, &scenarios)?;
+    let mut products = chain::products(Part::Flask, &scenarios)?;
     let Some(tests) = &mut products.selftests else {
         return Err(Failure::new("the scenario does not need its kernel"));
     };
     tests.filter.clone_from(&request.filter);
-    tests.choose(&request.only)?;
+    tests.seconds = 60 * request.minutes.unwrap_or(230);
+    tests.each = request.each.unwrap_or(EACH);
     let groups: Vec<_> = tests
         .groups
         .iter()
         .map(|group| group.name.clone())
         .collect();
+    tests.choose(&request.only)?;
     println!(
         "{} groups of tests; logs of a run are in {}",
-        groups.len(),
+        tests.groups.len(),
         paths::output(SCENARIO).display()
     );
 
     let folder = paths::fresh_output(SCENARIO)?;
     let options = Options {
-        flask: false,
-        live: false,
+        flask: true,
+        live: request.live,
     };
     let report = chain::run(&products, &scenarios, options, &folder)?;
     let mut reader = Reader::default();
-    for (path, text) in &report.files {
+    let mut files: Vec<_> = report.files.iter().collect();
+    // By the number of the guest.
+    files.sort_by_key(|(path, _)| (path.len(), path.as_str()));
+    for (path, text) in files {
         if path.contains("/guest-selftest-") {
             reader.guest(text);
         }
     }
-    let rows = reader.rows;
+    let Reader { rows, mut done, .. } = reader;
     for row in &rows {
         println!(
             "{:15} {:40} {} {}",
@@ -118,16 +144,17 @@ pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
         count(Verdict::Skip)
     );
 
+    // A filter leaves groups incomplete.
+    done.retain(|_| request.filter.is_empty());
     let path = paths::root().join("docs/fidelity.md");
     let document = fs::read_to_string(&path).at("read", &path)?;
     if request.renew {
-        let text = fidelity::renewed(&document, &rows, &groups);
+        let text = fidelity::renewed(&document, &rows, &done, &groups);
         fs::write(&path, text).at("write", &path)?;
         println!("wrote {}", path.display());
     }
     let committed = fidelity::rows(&document);
-    let whole = request.filter.is_empty();
-    let differences = fidelity::differences(&committed, &rows, &groups, whole);
+    let differences = fidelity::differences(&committed, &rows, &done);
     for difference in &differences {
         println!("differs from docs/fidelity.md: {difference}");
     }
@@ -164,7 +191,9 @@ mod tests {
             "--filter a#b",
             "--only",
             "gt_lrc",
-            "--renew --filter a",
+            "--minutes 0",
+            "--minutes x",
+            "--each 5",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }

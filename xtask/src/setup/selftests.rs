@@ -61,6 +61,10 @@ pub struct Selftests {
     pub groups: Vec<Group>,
     /// The driver's `st_filter`: tests, or with an exclamation mark those that are not to run.
     pub filter: String,
+    /// After so many seconds the run is cut off.
+    pub seconds: u32,
+    /// And a single test after so many.
+    pub each: u32,
 }
 
 /// A group of tests: a parameter of the module.
@@ -84,10 +88,12 @@ impl Selftests {
             },
             groups: list.lines().filter_map(Group::parse).collect(),
             filter: String::new(),
+            seconds: 0,
+            each: 0,
         })
     }
 
-    /// Only the groups with these names; all of them when there are none.
+    /// Only the groups with these names, in this order; all of them when there are none.
     pub fn choose(&mut self, names: &[String]) -> Outcome<()> {
         for name in names {
             if self.groups.iter().all(|group| group.name != *name) {
@@ -96,8 +102,11 @@ impl Selftests {
                 return Err(Failure::new(format!("no group {name}; there are: {known}")));
             }
         }
-        self.groups
-            .retain(|group| names.is_empty() || names.contains(&group.name));
+        if !names.is_empty() {
+            self.groups.retain(|group| names.contains(&group.name));
+            let place = |group: &Group| names.iter().position(|name| *name == group.name);
+            self.groups.sort_by_key(place);
+        }
         Ok(())
     }
 }

@@ -202,8 +202,7 @@ impl Streamer {
             blitting: false,
             semaphore_reported: false,
             synchronous_switch: control & context::INHIBIT_SYNCHRONOUS_SWITCH == 0,
-            timestamp: value(context::TIMESTAMP),
-            ran: 0,
+            timestamp: value(context::TIMESTAMP).wrapping_sub(uncore.timestamp() as u32),
         })
     }
 
@@ -227,7 +226,11 @@ impl Streamer {
             .set(self.engine.base() + engine::IPEHR, self.header);
         image::save(&mut page, self.engine, &uncore.file);
         image::set(&mut page, context::RING_HEAD, running.ring.head);
-        image::set(&mut page, context::TIMESTAMP, running.context_timestamp());
+        image::set(
+            &mut page,
+            context::TIMESTAMP,
+            running.context_timestamp(uncore.timestamp()),
+        );
         for (at, batch) in image::BATCH.into_iter().zip(running.batches) {
             let (address, state) = batch.map_or((0, 0), |batch| {
                 let state = match batch.space {
@@ -244,6 +247,7 @@ impl Streamer {
         for (bytes, dword) in bytes.chunks_exact_mut(4).zip(page) {
             bytes.copy_from_slice(&dword.to_le_bytes());
         }
+        let bytes = bytes.get(..4 * image::dwords(self.engine)).unwrap_or(&[]);
         // Two writes around the tail: software may move it at any time, so it is never ours.
         let (tail, behind) = (4 * context::RING_TAIL, 4 * (context::RING_TAIL + 1));
         let before = bytes.get(..tail).unwrap_or(&[]);
@@ -320,9 +324,13 @@ const fn no_context(descriptor: Descriptor) -> Fault {
 
 fn read_page<D: Dma>(uncore: &mut Uncore<D>, view: &View, at: u64) -> Result<image::Page, Fault> {
     let mut bytes = [0; 4 * DWORDS];
-    uncore
-        .bus
-        .read(view, Space::Global, GraphicsAddress(at), &mut bytes)?;
+    let wanted = bytes.get_mut(..4 * image::dwords(view.engine));
+    uncore.bus.read(
+        view,
+        Space::Global,
+        GraphicsAddress(at),
+        wanted.unwrap_or(&mut []),
+    )?;
     let mut page = [0; DWORDS];
     for (dword, bytes) in page.iter_mut().zip(bytes.chunks_exact(4)) {
         *dword = bytes.try_into().map_or(0, u32::from_le_bytes);

@@ -70,7 +70,6 @@ impl Streamer {
         if running.batch().is_none() && running.ring.pending() < dwords.saturating_mul(4) {
             return Err(Fault::Malformed(header));
         }
-        let before = uncore.slice;
         uncore.slice += time::COMMAND + time::DWORD * u64::from(dwords);
         let outcome = if effective(header) {
             let mut words = Words::new();
@@ -90,7 +89,6 @@ impl Streamer {
         if outcome == Outcome::Next {
             running.advance(dwords);
         }
-        running.ran += uncore.slice - before;
         Ok(if outcome == Outcome::Wait {
             Turn::Waits
         } else {

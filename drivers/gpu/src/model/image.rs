@@ -10,21 +10,25 @@
 //!       0x21   9 registers: CTX_TIMESTAMP, PDP3 .. PDP0
 //!       0x41   1 register:  R_PWR_CLK_STATE (render), SWCTRL (others)
 //!       0x51  44 registers: engine state, restored unless inhibited
-//!       0xaa  MI_BATCH_BUFFER_END
+//!       0xaa  render: 36 registers of the pipeline, restored unless inhibited, and the end
+//!             others: MI_BATCH_BUFFER_END
 //! ```
 //!
 //! RING_TAIL and what else software alone writes is loaded but never saved over: a driver moves
 //! the tail in the image while the context runs (lite restore).
 //!
-//! Not done: the pages behind, with the 3D pipeline's state; they are left alone.
+//! Not done: state of the 3D pipeline that is no register, with which hardware goes on behind; the
+//! pages behind the first are left alone.
 
 use super::registers::RegisterFile;
 use crate::spec::context;
 use crate::spec::engine::{self, Engine};
 use crate::spec::registers::{Kind, REGISTERS, find};
 
-/// Dwords of the page that carry state.
-pub const DWORDS: usize = 0xab;
+/// Dwords of the page that carry state, on the render engine; the others need [`END`] and one.
+pub const DWORDS: usize = PIPELINE.header + 2 * PIPELINE.registers.len() + 2;
+/// Where the list ends on the other engines.
+const END: usize = 0xaa;
 
 /// Register state page, as far as it matters.
 pub type Page = [u32; DWORDS];
@@ -100,6 +104,19 @@ const ENGINE: Block = Block {
     ],
 };
 
+/// The pipeline's registers: everywhere, not relative to the engine. Work-arounds and what user
+/// batches may change; without them, they would be lost in a reset and leak into other contexts.
+const PIPELINE: Block = Block {
+    header: END,
+    posted: true,
+    registers: &[
+        0x2580, 0x5280, 0x5284, 0x5288, 0x528c, 0x7000, 0x7004, 0x7008, 0x7010, 0x7014, 0x7018,
+        0x7034, 0x7300, 0x7304, 0xe100, 0xe180, 0xe184, 0xe188, 0xe194, 0xe4f0, 0xe4f4, 0x2400,
+        0x2404, 0x2408, 0x240c, 0x2410, 0x2414, 0x2420, 0x2430, 0x2434, 0x2438, 0x243c, 0x2440,
+        0x2500, 0x2504, 0x2508,
+    ],
+};
+
 /// CTX_CONTEXT_CONTROL, relative to the engine.
 pub const CONTEXT_CONTROL: u32 = 0x244;
 const BB_STATE: u32 = 0x110;
@@ -116,12 +133,31 @@ pub const BATCH_PPGTT: u32 = 1 << 5;
 /// BB_ADDR bit 0: there is a batch to go on with.
 pub const BATCH_VALID: u32 = 1 << 0;
 
-const fn blocks(engine: Engine) -> [&'static Block; 4] {
+/// The blocks of an engine, with what their registers are relative to.
+fn blocks(engine: Engine) -> impl Iterator<Item = (&'static Block, u32)> {
     let third = match engine {
         Engine::Rcs => &RENDER_POWER,
         Engine::Bcs | Engine::Vcs | Engine::Vecs => &SOFTWARE_CONTROL,
     };
-    [&RING, &TABLES, third, &ENGINE]
+    let own = [&RING, &TABLES, third, &ENGINE].map(|block| (block, engine.base()));
+    let pipeline = (engine == Engine::Rcs).then_some((&PIPELINE, 0));
+    own.into_iter().chain(pipeline)
+}
+
+/// Dwords of the page that an engine reads and writes.
+pub const fn dwords(engine: Engine) -> usize {
+    match engine {
+        Engine::Rcs => DWORDS,
+        Engine::Bcs | Engine::Vcs | Engine::Vecs => END + 1,
+    }
+}
+
+impl Block {
+    /// The command that loads it.
+    const fn command(&self) -> u32 {
+        let flag = if self.posted { FORCE_POSTED } else { 0 };
+        LOAD_REGISTER_IMMEDIATE | flag | (2 * self.registers.len() as u32 - 1)
+    }
 }
 
 /// One value of a page; zero outside.
@@ -144,12 +180,16 @@ pub fn restore_inhibited(page: &Page) -> bool {
 /// Loads registers from the page. Values count, headers and offsets are taken for granted.
 pub fn load(page: &Page, engine: Engine, file: &mut RegisterFile) {
     let inhibited = restore_inhibited(page);
-    for block in blocks(engine) {
-        if inhibited && block.header == ENGINE.header {
+    for (block, base) in blocks(engine) {
+        if inhibited && block.header >= ENGINE.header {
+            continue;
+        }
+        // An image that software made ends before it.
+        if block.header == END && value(page, END) != block.command() {
             continue;
         }
         for (number, register) in block.registers.iter().enumerate() {
-            let offset = engine.base() + register;
+            let offset = base + register;
             let value = value(page, block.header + 2 + 2 * number);
             match kind(offset) {
                 Kind::Masked => file.write(offset, value),
@@ -165,14 +205,12 @@ pub fn load(page: &Page, engine: Engine, file: &mut RegisterFile) {
 ///
 /// [`Streamer`]: super::streamer::Streamer
 pub fn save(page: &mut Page, engine: Engine, file: &RegisterFile) {
-    for block in blocks(engine) {
-        let flag = if block.posted { FORCE_POSTED } else { 0 };
-        let length = 2 * block.registers.len() as u32 - 1;
-        set(page, block.header, LOAD_REGISTER_IMMEDIATE | flag | length);
+    for (block, base) in blocks(engine) {
+        set(page, block.header, block.command());
         for (number, register) in block.registers.iter().enumerate() {
-            let offset = engine.base() + register;
+            let offset = base + register;
             set(page, block.header + 1 + 2 * number, offset);
-            if block.header != ENGINE.header {
+            if block.header < ENGINE.header {
                 continue;
             }
             let stored = file.get(offset);
@@ -191,7 +229,7 @@ pub fn save(page: &mut Page, engine: Engine, file: &RegisterFile) {
         context::CONTEXT_CONTROL,
         (control | inhibit << 16) & !inhibit,
     );
-    set(page, DWORDS - 1, BATCH_BUFFER_END);
+    set(page, dwords(engine) - 1, BATCH_BUFFER_END);
 }
 
 fn kind(offset: u32) -> Kind {
@@ -207,11 +245,10 @@ mod tests {
     #[test]
     fn every_register_of_an_image_has_a_row() {
         for engine in Engine::ALL {
-            for register in blocks(engine).iter().flat_map(|block| block.registers) {
-                assert!(
-                    find(engine.base() + register).is_some(),
-                    "{engine} {register:#x}"
-                );
+            for (block, base) in blocks(engine) {
+                for register in block.registers {
+                    assert!(find(base + register).is_some(), "{engine} {register:#x}");
+                }
             }
         }
     }
@@ -267,7 +304,32 @@ mod tests {
                 loaded += registers;
                 index += 1 + 2 * registers;
             }
-            assert_eq!((index, loaded), (DWORDS - 1, 14 + 9 + 1 + 44));
+            let pipeline = if engine == Engine::Rcs { 36 } else { 0 };
+            let all = 14 + 9 + 1 + 44 + pipeline;
+            assert_eq!((index, loaded), (dwords(engine) - 1, all));
+        }
+    }
+
+    #[test]
+    fn the_pipelines_registers_are_the_render_contexts_own_and_ones_that_commands_may_load() {
+        let [masked, plain] = [0x7304, 0x7034];
+        let mut file = RegisterFile::new();
+        file.write(masked, engine::masked(0x30, 0x10));
+        file.set(plain, 0x1234);
+        let mut page = [0; DWORDS];
+        save(&mut page, Engine::Rcs, &file);
+        let mut other = RegisterFile::new();
+        other.write(masked, engine::masked(0x60, 0x60));
+        load(&page, Engine::Rcs, &mut other);
+        assert_eq!((other.get(masked), other.get(plain)), (0x10, 0x1234));
+        // As software makes it.
+        set(&mut page, END, BATCH_BUFFER_END);
+        other.set(plain, 1);
+        load(&page, Engine::Rcs, &mut other);
+        assert_eq!(other.get(plain), 1);
+        for register in PIPELINE.registers {
+            let row = find(*register).map(|slot| &REGISTERS[usize::from(slot.row)]);
+            assert!(row.is_some_and(|row| row.command), "{register:#x}");
         }
     }
 

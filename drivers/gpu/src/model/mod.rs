@@ -205,9 +205,9 @@ impl<D: Dma> Model<D> {
         let streamer = self.streamer(engine);
         let stored = self.uncore.file.at(slot);
         match behaviour {
-            Behaviour::Ring | Behaviour::ExeclistStatus => {
-                streamer.register(offset - engine.base()).unwrap_or(stored)
-            }
+            Behaviour::Ring | Behaviour::ExeclistStatus => streamer
+                .register(offset - engine.base(), self.uncore.timestamp())
+                .unwrap_or(stored),
             Behaviour::MiMode => stored & !streamer::MODE_IDLE | streamer.mode(&self.uncore),
             Behaviour::ResetControl if streamer.held => engine::RESET_REQUEST | engine::RESET_READY,
             Behaviour::ResetControl | Behaviour::Elsp => 0,
@@ -275,9 +275,16 @@ impl<D: Dma> Gpu for Model<D> {
         core::mem::take(&mut self.uncore.message)
     }
 
+    fn time_is(&mut self, now: u64) {
+        self.uncore.time.tell(now);
+    }
+
     fn run(&mut self) -> Progress {
         let mut longest = 0;
         let mut busy = false;
+        if self.streamers.iter().any(|one| one.busy(&self.uncore)) {
+            self.uncore.time.begin();
+        }
         for streamer in &mut self.streamers {
             let uncore = &mut self.uncore;
             uncore.bus.invalidate();

@@ -13,7 +13,6 @@ use arrayvec::ArrayVec;
 use super::blitter::Setup;
 use super::bus::{Space, View};
 use super::fault::Fault;
-use super::time::ticks;
 use super::uncore::Uncore;
 use crate::dma::Dma;
 use crate::spec::context::Descriptor;
@@ -81,10 +80,8 @@ pub struct Running {
     pub(super) semaphore_reported: bool,
     /// It goes away when it waits (CTX_CONTEXT_CONTROL does not inhibit that).
     pub(super) synchronous_switch: bool,
-    /// CTX_TIMESTAMP when it was loaded.
+    /// CTX_TIMESTAMP when it was loaded, less TIMESTAMP then: both count the same clock.
     pub(super) timestamp: u32,
-    /// Nanoseconds since.
-    pub(super) ran: u64,
 }
 
 /// The ring of the loaded context.
@@ -225,8 +222,9 @@ impl Streamer {
         if idle { MODE_IDLE } else { 0 }
     }
 
-    /// The register at `offset` from the engine's base, where it is a view of the streamer.
-    pub fn register(&self, offset: u32) -> Option<u32> {
+    /// The register at `offset` from the engine's base, where it is a view of the streamer, when
+    /// TIMESTAMP is `timestamp`.
+    pub fn register(&self, offset: u32, timestamp: u64) -> Option<u32> {
         match offset {
             engine::EXECLIST_STATUS_LO => return Some(self.status()),
             engine::EXECLIST_STATUS_HI => {
@@ -243,7 +241,7 @@ impl Streamer {
         let value = self
             .running
             .as_ref()
-            .map(|running| running.register(offset));
+            .map(|running| running.register(offset, timestamp));
         value.unwrap_or(is_view(offset).then_some(0))
     }
 
@@ -277,9 +275,9 @@ const BB_ADDR_UDW: u32 = 0x168;
 const BB_STATE: u32 = 0x110;
 
 impl Running {
-    /// CTX_TIMESTAMP now.
-    pub fn context_timestamp(&self) -> u32 {
-        self.timestamp.wrapping_add(ticks(self.ran) as u32)
+    /// CTX_TIMESTAMP when TIMESTAMP is `timestamp`.
+    pub const fn context_timestamp(&self, timestamp: u64) -> u32 {
+        self.timestamp.wrapping_add(timestamp as u32)
     }
 
     /// The batch whose commands are executed, if it is not the ring's turn.
@@ -295,7 +293,7 @@ impl Running {
     }
 
     /// A register that is a view of the loaded context.
-    pub fn register(&self, offset: u32) -> Option<u32> {
+    pub fn register(&self, offset: u32, timestamp: u64) -> Option<u32> {
         let valid = u64::from(super::image::BATCH_VALID);
         let batch = self.batch().map_or(0, |batch| batch.address | valid);
         Some(match offset {
@@ -305,7 +303,7 @@ impl Running {
             engine::RING_CTL => self.ring.control,
             engine::ACTHD => self.active_head() as u32,
             engine::ACTHD_UDW => (self.active_head() >> 32) as u32,
-            engine::CONTEXT_TIMESTAMP => self.context_timestamp(),
+            engine::CONTEXT_TIMESTAMP => self.context_timestamp(timestamp),
             BB_ADDR => batch as u32,
             BB_ADDR_UDW => (batch >> 32) as u32,
             BB_STATE => self.batch().map_or(0, |batch| match batch.space {

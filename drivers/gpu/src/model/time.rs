@@ -1,8 +1,11 @@
 //! Virtual time: what work costs, and the clocks that follow from it.
 //!
-//! The device has no clock of its own. Each engine adds up the cost of what it executed; the
-//! device's time moves on by the longest of them in every [`run`](crate::Gpu::run), as engines
-//! work side by side, and by what a register read takes on the bus. Costs are those of a Kaby
+//! Each engine adds up the cost of what it executed; the device's time moves on by the longest of
+//! them in every [`run`](crate::Gpu::run), as engines work side by side, and by what a register read
+//! takes on the bus. Nobody works while nobody calls, but TIMESTAMP runs on hardware all the same:
+//! whoever has a clock tells the time ([`time_is`](crate::Gpu::time_is)), and it is never less.
+//! Telling it to a device that does nothing changes nothing else: in a recording such moments are
+//! left out (`docs/trace.md`). Costs are those of a Kaby
 //! Lake GT2 at 1 GHz to one significant digit; shares and ratios measured with them are exact.
 
 use crate::spec::engine::Engine;
@@ -27,13 +30,14 @@ const TICKS_PER_MICROSECOND: u64 = 12;
 #[derive(Debug, Clone, Default)]
 pub struct Time {
     now: u64,
+    told: u64,
     busy: [u64; Engine::COUNT],
 }
 
 impl Time {
     /// Nanoseconds since power-on.
-    pub const fn now(&self) -> u64 {
-        self.now
+    pub fn now(&self) -> u64 {
+        self.now.max(self.told)
     }
 
     /// Nanoseconds that one engine has worked.
@@ -42,12 +46,22 @@ impl Time {
     }
 
     /// TIMESTAMP now.
-    pub const fn timestamp(&self) -> u64 {
-        ticks(self.now)
+    pub fn timestamp(&self) -> u64 {
+        ticks(self.now())
     }
 
     pub(super) const fn advance(&mut self, nanoseconds: u64) {
         self.now = self.now.wrapping_add(nanoseconds);
+    }
+
+    /// Somebody who has a clock says how late it is.
+    pub(super) const fn tell(&mut self, now: u64) {
+        self.told = now;
+    }
+
+    /// Work begins: what it takes comes on top of what was told.
+    pub(super) fn begin(&mut self) {
+        self.now = self.now();
     }
 
     pub(super) fn worked(&mut self, engine: Engine, nanoseconds: u64) {

@@ -149,6 +149,27 @@ pub const fn tlb_invalidate(engine: Engine) -> u32 {
             Engine::Vecs => 0x10,
         }
 }
+/// First of the memory-object control states of an engine, by [`Engine::index`]; 64 each.
+const MOCS: [u32; Engine::COUNT] = [0xc800, 0xcc00, 0xc900, 0xcb00];
+const MOCS_BYTES: u32 = 0x100;
+/// What the render engine alone uses outside its block: L3 and its caching table.
+const RENDER: u32 = 0xb000;
+const RENDER_BYTES: u32 = 0x200;
+const BLOCK_BYTES: u32 = 0x1000;
+
+/// Whether `engine` alone uses the register at `offset`.
+pub const fn used_by(engine: Engine, offset: u32) -> bool {
+    // PANIC: Engine::index is below Engine::COUNT, the array's length.
+    let mocs = MOCS[engine.index()];
+    within(offset, engine.base(), BLOCK_BYTES)
+        || within(offset, mocs, MOCS_BYTES)
+        || matches!(engine, Engine::Rcs) && within(offset, RENDER, RENDER_BYTES)
+}
+
+const fn within(offset: u32, first: u32, bytes: u32) -> bool {
+    offset.wrapping_sub(first) < bytes
+}
+
 /// First fence register: lower, upper dword of each.
 pub const FENCE: u32 = 0x10_0000;
 /// How many fences there are.

@@ -4,11 +4,10 @@ use super::*;
 
 #[test]
 fn attack_18_registers_off_the_allow_list_are_refused_whatever_names_them() {
-    // RING_TAIL, HWS_PGA, ELSP, GFX_MODE (privilege check disable), CSFE_CHICKEN1, PDP0, GDRST,
-    // the master interrupt, a fence, PVINFO, beyond the register space.
+    // RING_TAIL, HWS_PGA, ELSP, GFX_MODE (privilege check disable), PDP0, GDRST, the master
+    // interrupt, a fence, PVINFO, beyond the register space.
     let registers = [
-        0x2030, 0x2080, 0x2230, 0x229c, 0x20d4, 0x2270, 0x941c, 0x4_4200, 0x10_0000, 0x7_8000,
-        0x7f_fffc,
+        0x2030, 0x2080, 0x2230, 0x229c, 0x2270, 0x941c, 0x4_4200, 0x10_0000, 0x7_8000, 0x7f_fffc,
     ];
     for register in registers {
         let refused = Some(What::Register(register));
@@ -20,6 +19,62 @@ fn attack_18_registers_off_the_allow_list_are_refused_whatever_names_them() {
         let post_sync = [PIPE_CONTROL, 1 << 23, register, 0, 0, 0];
         assert_eq!(ring(Engine::Rcs, &post_sync), refused);
     }
+}
+
+#[test]
+fn attack_18_registers_with_a_value_for_each_guest_are_read_by_their_engine_and_never_written() {
+    // CSFE_CHICKEN1, a slot of FORCE_TO_NONPRIV, MOCS, L3 cacheability.
+    let owned = [
+        (Engine::Rcs, 0x20d4),
+        (Engine::Vcs, 0x1_24d0),
+        (Engine::Bcs, 0xcc04),
+        (Engine::Rcs, 0xb020),
+    ];
+    for (engine, register) in owned {
+        assert_eq!(ring(engine, &[SRM | CALL, register, LOW, 0]), None);
+        assert_ne!(ring(engine, &[LRI, register, 0]), None, "{register:#x}");
+        for other in Engine::ALL.into_iter().filter(|other| *other != engine) {
+            let read = ring(other, &[SRM | CALL, register, LOW, 0]);
+            assert_ne!(read, None, "{other} reads {register:#x}");
+        }
+    }
+    // Page attributes and the arbiter have one value for all: the host's.
+    for register in [0x40e0, 0x4ab0] {
+        let refused = Some(What::Register(register));
+        assert_eq!(ring(Engine::Rcs, &[SRM | CALL, register, LOW, 0]), refused);
+    }
+}
+
+#[test]
+fn attack_18_what_a_ring_stores_of_itself_is_reported_and_nothing_else_of_it() {
+    struct Patcher(Vec<u32>);
+    impl Sink for Patcher {
+        fn batch(&mut self, _: BatchStart) -> bool {
+            true
+        }
+
+        fn ring_register(&mut self, offset: u32) -> bool {
+            self.0.push(offset);
+            true
+        }
+    }
+    let judge = |privilege, command: &[u32]| {
+        let mut patcher = Patcher(Vec::new());
+        let result = scan(Engine::Rcs, privilege, command, &LIMITS, &mut patcher);
+        (result.is_ok(), patcher.0)
+    };
+    let srm = |register| [SRM | CALL, register, LOW, 0];
+    assert_eq!(judge(Privilege::Ring, &srm(0x2038)), (true, vec![0x38]));
+    // Its head moves; another engine's; predicated; outside the slice; from a batch; a load.
+    assert_eq!(judge(Privilege::Ring, &srm(0x2034)), (false, vec![]));
+    assert_eq!(judge(Privilege::Ring, &srm(0x2_2038)), (false, vec![]));
+    let predicated = [SRM | CALL | 1 << 21, 0x2038, LOW, 0];
+    assert_eq!(judge(Privilege::Ring, &predicated), (false, vec![]));
+    let outside = [SRM | CALL, 0x2038, LOW_END, 0];
+    assert_eq!(judge(Privilege::Ring, &outside), (false, vec![]));
+    assert_eq!(judge(Privilege::Privileged, &srm(0x2038)), (false, vec![]));
+    let load = [LRM | CALL, 0x2038, LOW, 0];
+    assert_eq!(judge(Privilege::Ring, &load), (false, vec![]));
 }
 
 #[test]
