@@ -13,7 +13,7 @@
 
 use alloc::string::ToString;
 use alloc::vec::{self, Vec};
-use core::mem;
+use core::{array, mem};
 
 use mediator::DomainId;
 use xen::xenstore::wire::{self, Request};
@@ -39,12 +39,15 @@ pub enum Step {
     Command(Command),
 }
 
+/// An answer: `reason`, `state`, what is left to give.
+type Writes = array::IntoIter<Write, 5>;
+
 /// What the reply that is to come is for.
 enum State {
     Idle,
     Listing,
     Reading(Nodes),
-    Writing(vec::IntoIter<Write>),
+    Writing(Writes),
 }
 
 /// The connection, and how far the present command is.
@@ -52,7 +55,7 @@ pub struct Exchange<T> {
     store: Client<T>,
     state: State,
     /// Guests whose commands may have gone unheard: as many as one message names.
-    unheard: Vec<DomainId>,
+    unheard: vec::IntoIter<DomainId>,
 }
 
 impl<T: Transport> Exchange<T> {
@@ -61,7 +64,7 @@ impl<T: Transport> Exchange<T> {
         Self {
             store,
             state: State::Idle,
-            unheard: Vec::new(),
+            unheard: Vec::new().into_iter(),
         }
     }
 
@@ -80,7 +83,7 @@ impl<T: Transport> Exchange<T> {
         let step = self.advance(now);
         if step.is_err() {
             self.state = State::Idle;
-            self.unheard.clear();
+            self.unheard = Vec::new().into_iter();
         }
         step
     }
@@ -90,14 +93,12 @@ impl<T: Transport> Exchange<T> {
         &mut self,
         domain: DomainId,
         (state, reason): (&str, &str),
-        free: impl IntoIterator<Item = Write>,
+        [low, high, fences]: [Write; 3],
         now: u64,
     ) -> Result<Step, XenstoreError> {
-        let mut writes = Vec::with_capacity(5);
-        writes.push((vgpu_node(domain, "reason"), reason.to_string()));
-        writes.push((vgpu_node(domain, "state"), state.to_string()));
-        writes.extend(free);
-        self.write(writes.into_iter(), now)
+        let reason = (vgpu_node(domain, "reason"), reason.to_string());
+        let state = (vgpu_node(domain, "state"), state.to_string());
+        self.write([reason, state, low, high, fences].into_iter(), now)
     }
 
     fn advance(&mut self, now: u64) -> Result<Step, XenstoreError> {
@@ -114,9 +115,8 @@ impl<T: Transport> Exchange<T> {
             State::Idle => Ok(Step::Done),
             State::Listing => {
                 let names = wire::strings(reply?);
-                self.unheard = names
-                    .filter_map(|name| name.ok()?.parse().ok().map(DomainId))
-                    .collect();
+                let guests = names.filter_map(|name| name.ok()?.parse().ok().map(DomainId));
+                self.unheard = guests.collect::<Vec<_>>().into_iter();
                 Ok(Step::Done)
             }
             State::Reading(mut nodes) => {
@@ -132,7 +132,7 @@ impl<T: Transport> Exchange<T> {
 
     /// What to do next where nothing is under way.
     fn begin(&mut self, now: u64) -> Result<Step, XenstoreError> {
-        if let Some(domain) = self.unheard.pop() {
+        if let Some(domain) = self.unheard.next() {
             return self.read(Nodes::of(domain), now);
         }
         match self.store.next_event()? {
@@ -174,7 +174,7 @@ impl<T: Transport> Exchange<T> {
         events.any(|event| command_of(&event.path) == Some(domain))
     }
 
-    fn write(&mut self, mut rest: vec::IntoIter<Write>, now: u64) -> Result<Step, XenstoreError> {
+    fn write(&mut self, mut rest: Writes, now: u64) -> Result<Step, XenstoreError> {
         match rest.next() {
             Some((path, value)) => {
                 let request = Request::write(NONE, &path, value.as_bytes())?;

@@ -28,8 +28,8 @@ pub type Write = (String, String);
 pub struct Command {
     /// The guest.
     pub domain: DomainId,
-    /// The value of `command`.
-    pub name: String,
+    /// How it is called in the log.
+    pub name: &'static str,
     /// What it means, or why it is refused.
     pub order: Result<Order, String>,
 }
@@ -92,7 +92,7 @@ impl Nodes {
         let value = match reply {
             Ok(bytes) => {
                 let part = bytes.get(..VALUE_LIMIT);
-                let mut value = String::from_utf8_lossy(part.unwrap_or(bytes)).to_string();
+                let mut value = String::from_utf8_lossy(part.unwrap_or(bytes)).into_owned();
                 if bytes.len() > VALUE_LIMIT {
                     value.push_str("...");
                 }
@@ -108,15 +108,19 @@ impl Nodes {
         Ok(())
     }
 
-    fn command(&self, name: &str) -> Command {
-        let order = match name {
-            "attach" => self.sizes().map(Order::Attach),
-            "detach" => Ok(Order::Detach),
-            other => Err(format!("command: \"{}\" is unknown", other.escape_debug())),
+    fn command(&self, command: &str) -> Command {
+        let (name, order) = match command {
+            "attach" => ("attach", self.sizes().map(Order::Attach)),
+            "detach" => ("detach", Ok(Order::Detach)),
+            other => {
+                let other = other.escape_debug();
+                let reason = format!("command: \"{other}\" is unknown");
+                ("unknown command", Err(reason))
+            }
         };
         Command {
             domain: self.domain,
-            name: name.to_string(),
+            name,
             order,
         }
     }
@@ -161,12 +165,12 @@ impl Nodes {
 
 /// What is left to give, for `gpuctl` and people.
 pub fn free((low, high, fences): (u32, u32, u32)) -> [Write; 3] {
-    let number = |name, number: u32| (node(name), format!("{number}"));
     [
-        number("free-low-gm", low),
-        number("free-high-gm", high),
-        number("free-fences", fences),
+        ("free-low-gm", low),
+        ("free-high-gm", high),
+        ("free-fences", fences),
     ]
+    .map(|(name, number)| (node(name), number.to_string()))
 }
 
 /// The path of a node of the service.

@@ -106,7 +106,7 @@ pub const SIZES: [(&str, &str); 6] = [
 pub fn attach(domain: u16) -> Command {
     Command {
         domain: DomainId(domain),
-        name: "attach".into(),
+        name: "attach",
         order: Ok(Order::Attach(VgpuConfig {
             low_mib: 64,
             high_mib: 384,
