@@ -127,6 +127,30 @@ fn commands_before_the_watch_are_found_by_its_first_event() {
 }
 
 #[test]
+fn one_that_gets_no_reply_does_not_keep_the_others_from_theirs() {
+    let mut service = Loop::new();
+    for domain in [3, 4, 5] {
+        let command = node(domain, "command");
+        service.store().tree.insert(command, "detach".into());
+    }
+    service.store().event(VGPUS);
+    // The names, and one node of the first.
+    service.store().patience = 2;
+    service.settle();
+    service.now = SECOND;
+    service.round();
+    assert_eq!(service.errors, [XenstoreError::TimedOut]);
+    service.store().patience = ALWAYS;
+    service.settle();
+    let obeyed: Vec<_> = service
+        .obeyed
+        .iter()
+        .map(|command| command.domain.0)
+        .collect();
+    assert_eq!(obeyed, [4, 5]);
+}
+
+#[test]
 fn lost_events_have_all_commands_looked_at_when_those_kept_are_done() {
     let mut service = Loop::new();
     service.store().command(1, "detach");

@@ -78,30 +78,8 @@ impl<T: Transport> Exchange<T> {
         self.store.deadline()
     }
 
-    /// One step. An error has ended what was under way.
+    /// One step. An error has ended what was under way; the rest follows.
     pub fn step(&mut self, now: u64) -> Result<Step, XenstoreError> {
-        let step = self.advance(now);
-        if step.is_err() {
-            self.state = State::Idle;
-            self.unheard = Vec::new().into_iter();
-        }
-        step
-    }
-
-    /// Begins to write an answer: `reason` before `state`, then what is left to give.
-    pub fn answer(
-        &mut self,
-        domain: DomainId,
-        (state, reason): (&str, &str),
-        [low, high, fences]: [Write; 3],
-        now: u64,
-    ) -> Result<Step, XenstoreError> {
-        let reason = (vgpu_node(domain, "reason"), reason.to_string());
-        let state = (vgpu_node(domain, "state"), state.to_string());
-        self.write([reason, state, low, high, fences].into_iter(), now)
-    }
-
-    fn advance(&mut self, now: u64) -> Result<Step, XenstoreError> {
         if self.is_idle() {
             return self.begin(now);
         }
@@ -128,6 +106,19 @@ impl<T: Transport> Exchange<T> {
                 self.write(rest, now)
             }
         }
+    }
+
+    /// Begins to write an answer: `reason` before `state`, then what is left to give.
+    pub fn answer(
+        &mut self,
+        domain: DomainId,
+        (state, reason): (&str, &str),
+        [low, high, fences]: [Write; 3],
+        now: u64,
+    ) -> Result<Step, XenstoreError> {
+        let reason = (vgpu_node(domain, "reason"), reason.to_string());
+        let state = (vgpu_node(domain, "state"), state.to_string());
+        self.write([reason, state, low, high, fences].into_iter(), now)
     }
 
     /// What to do next where nothing is under way.
