@@ -1,15 +1,12 @@
 //! Requests and their replies, with watch events kept aside.
 //!
 //! One request at a time. [`Client::ask`] sends it and [`Client::look`] finds its reply later,
-//! without waiting; what `operations` has does both and waits in between. A request that timed
-//! out is remembered: the rest of it still goes out before the next one, and its late reply is
-//! dropped. Events wait in a bounded queue; when it overflows, that is noted, and whoever watches
+//! without waiting; what `operations` has does both and waits in between. What is left of a request
+//! that timed out still goes out before the next one, and its late reply is dropped. Events wait in a bounded queue; when it overflows, that is noted, and whoever watches
 //! must look at everything again.
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
-
-use arrayvec::ArrayVec;
 
 use super::XenstoreError;
 use super::stream::{Stream, Transport};
@@ -21,9 +18,6 @@ pub const EVENTS_MAX: usize = 64;
 
 /// Messages looked at while waiting for one reply.
 const MESSAGES_MAX: u32 = 1024;
-
-/// Timed-out requests whose reply may still come.
-const ABANDONED_MAX: usize = 8;
 
 /// A node changed, or a watch was just set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +63,6 @@ pub struct Client<T> {
     // Of requests.
     number: u32,
     asked: Option<Asked>,
-    abandoned: ArrayVec<u32, ABANDONED_MAX>,
     // Of events.
     events: VecDeque<WatchEvent>,
     events_lost: bool,
@@ -82,7 +75,6 @@ impl<T: Transport> Client<T> {
             stream: Stream::new(transport),
             number: 0,
             asked: None,
-            abandoned: ArrayVec::new(),
             events: VecDeque::with_capacity(EVENTS_MAX),
             events_lost: false,
         }
@@ -98,7 +90,6 @@ impl<T: Transport> Client<T> {
     pub fn reconnect(&mut self) -> Result<(), XenstoreError> {
         self.stream.reconnect()?;
         self.asked = None;
-        self.abandoned.clear();
         self.events.clear();
         self.events_lost = true;
         Ok(())
@@ -200,70 +191,52 @@ impl<T: Transport> Client<T> {
         let Some(header) = self.stream.receive(wait)? else {
             return Ok(Arrival::Nothing);
         };
+        let event = header.kind == MessageType::WatchEvent as u32;
+        if event {
+            self.keep_event();
+        }
         let Some(asked) = &mut self.asked else {
-            // Nothing is asked for: all but late replies is a surprise, and dropped.
-            self.unasked(&header);
+            // Nothing is asked for: all but events is late or a surprise, and dropped.
             return Ok(Arrival::Other);
         };
-        if header.request == asked.number && header.kind != MessageType::WatchEvent as u32 {
+        // Numbers go up, and may wrap: a lower one is of a request that was given up.
+        let ahead = header.request.wrapping_sub(asked.number).cast_signed();
+        if !event && ahead == 0 {
             let reply = Arrival::Reply(*asked, header);
             self.asked = None;
             return Ok(reply);
         }
-        let (expected, flooded) = (asked.number, asked.others >= MESSAGES_MAX);
-        asked.others += 1;
-        if !self.unasked(&header) {
+        if !event && ahead > 0 {
             return Err(XenstoreError::WrongReply {
-                expected,
+                expected: asked.number,
                 found: header.request,
                 kind: header.kind,
             });
         }
-        if flooded {
+        asked.others += 1;
+        if asked.others > MESSAGES_MAX {
             return Err(XenstoreError::Flooded);
         }
         Ok(Arrival::Other)
     }
 
-    /// Expects the reply no more. What was never sent is not remembered.
+    /// Expects the reply no more. A daemon that does not read, or answers what it was not asked,
+    /// makes no queue of what was not sent.
     fn give_up(&mut self) {
-        let Some(asked) = self.asked.take() else {
-            return;
-        };
-        if self.stream.take_back() {
-            return;
-        }
-        if self.abandoned.is_full() {
-            self.abandoned.remove(0);
-        }
-        self.abandoned.push(asked.number);
+        self.asked = None;
+        self.stream.take_back();
     }
 
-    /// Deals with a message that is no awaited reply; false if it makes no sense.
-    fn unasked(&mut self, header: &Header) -> bool {
-        if header.kind == MessageType::WatchEvent as u32 {
-            match wire::watch_event(self.stream.payload()) {
-                Ok((path, token)) if self.events.len() < EVENTS_MAX => {
-                    self.events.push_back(WatchEvent {
-                        path: path.to_string(),
-                        token: token.to_string(),
-                    });
-                }
-                // Full, or unreadable: either way something changed that nobody will be told.
-                _ => self.events_lost = true,
+    fn keep_event(&mut self) {
+        match wire::watch_event(self.stream.payload()) {
+            Ok((path, token)) if self.events.len() < EVENTS_MAX => {
+                self.events.push_back(WatchEvent {
+                    path: path.to_string(),
+                    token: token.to_string(),
+                });
             }
-            return true;
-        }
-        let late = self
-            .abandoned
-            .iter()
-            .position(|number| *number == header.request);
-        match late {
-            Some(index) => {
-                self.abandoned.remove(index);
-                true
-            }
-            None => false,
+            // Full, or unreadable: either way something changed that nobody will be told.
+            _ => self.events_lost = true,
         }
     }
 }

@@ -76,23 +76,20 @@ impl<T: Transport> Stream<T> {
         Ok(())
     }
 
-    /// Adds a request to what is to be sent.
+    /// Adds a request to what is to be sent; the one before was sent in part, or
+    /// [taken back](Self::take_back).
     pub(super) fn add(&mut self, request: &Request<'_>, number: u32) {
-        // A daemon that answers what it was not asked does not make a queue of this.
-        self.take_back();
         self.outgoing.drain(..self.sent);
         self.sent = 0;
         self.latest = self.outgoing.len();
         request.encode(number, &mut self.outgoing);
     }
 
-    /// Forgets the latest request if nothing of it was sent; false if it was.
-    pub(super) fn take_back(&mut self) -> bool {
-        let untouched = self.sent <= self.latest;
-        if untouched {
+    /// Forgets the latest request, unless some of it was sent.
+    pub(super) fn take_back(&mut self) {
+        if self.sent <= self.latest {
             self.outgoing.truncate(self.latest);
         }
-        untouched
     }
 
     /// Sends what is to be sent, as far as there is room; with `wait`, all of it.

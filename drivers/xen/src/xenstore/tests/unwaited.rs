@@ -87,6 +87,28 @@ fn an_overdue_reply_is_an_error_and_dropped_when_it_comes() {
 }
 
 #[test]
+fn any_number_of_overdue_replies_is_dropped() {
+    let (daemon, mut client) = connected();
+    daemon.set_mood(Mood::Asleep);
+    // More than the ring holds, in the end.
+    for _ in 0..100 {
+        client.ask(&read("absent"), DEADLINE).expect("asked");
+        assert_eq!(client.look(DEADLINE), Err(XenstoreError::TimedOut));
+    }
+    client.ask(&read("a"), DEADLINE).expect("asked");
+    daemon.set_mood(Mood::Good);
+    for _ in 0..100 {
+        daemon.run();
+        if let Some(found) = reply(&mut client, 0).expect("none of them disturbs") {
+            assert_eq!(found, b"1");
+            assert!((40..100).contains(&daemon.requests()));
+            return;
+        }
+    }
+    panic!("no reply");
+}
+
+#[test]
 fn events_between_a_request_and_its_reply_are_kept_in_order() {
     let (daemon, mut client) = connected();
     client
