@@ -41,9 +41,15 @@ fn a_command_is_read_obeyed_and_answered_with_the_state_last() {
     service.store().event(&node(7, "command"));
     service.settle();
     assert_eq!(service.obeyed.len(), 1);
+    let before = service.store().requests;
     service.store().command(7, "detach");
     service.settle();
     assert_eq!(service.obeyed[1].order, Ok(Order::Detach));
+    assert_eq!(
+        service.store().requests,
+        before + 2 + 5,
+        "sizes do not matter"
+    );
     assert_eq!(service.errors, []);
 }
 

@@ -132,6 +132,17 @@ fn events_between_a_request_and_its_reply_are_kept_in_order() {
     assert!(!client.take_events_lost());
 }
 
+#[test]
+fn an_event_that_bears_the_requests_number_is_an_event() {
+    let (daemon, mut client) = connected();
+    client.ask(&read("a"), DEADLINE).expect("asked");
+    daemon.inject_reply(15, 2, b"a\0t\0");
+    daemon.run();
+    assert_eq!(client.look(0), Ok(Look::Other));
+    assert_eq!(client.look(0), Ok(Look::Reply(b"1")));
+    assert_eq!(client.events().count(), 1);
+}
+
 fn path(event: crate::xenstore::WatchEvent) -> String {
     event.path
 }
