@@ -1,7 +1,8 @@
 //! The loop: serve accesses, give the GPU time, listen to the toolstack and the console, wait.
 //!
-//! Nothing in a round waits for a guest or for the GPU. What has work left makes the next round
-//! start at once; otherwise the only wait is at the bottom, with interrupts open there alone.
+//! Nothing in a round waits for a guest, for the GPU or for Xenstore. What has work left makes the
+//! next round start at once; otherwise the only wait is at the bottom, with interrupts open there
+//! alone.
 
 use boot::Config;
 use console::Shell;

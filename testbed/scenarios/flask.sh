@@ -57,6 +57,18 @@ for _ in 1 2 3 4 5; do
 done
 pauses_over=$(stat -c %s /var/log/xen/guest-victim.log)
 check victim-goes-on line_after "$pauses_over" victim '^GUEST drew' 60
+# Xenstore stands still with commands that are to be read, each of them a second to wait for. Nobody who
+# draws does.
+xenstored=$(grep -lx 'o\?xenstored' /proc/[0-9]*/comm | head -1 | cut -d/ -f3)
+for domain in {5001..5020}; do commands+=("$gpu/vgpu/$domain/command" detach); done
+check commands-given xenstore-write "${commands[@]}"
+check xenstore-stopped kill -STOP "$xenstored"
+sleep 1
+stopped=$(stat -c %s /var/log/xen/guest-victim.log)
+check victim-draws-without-xenstore line_after "$stopped" victim '^GUEST drew' 8
+kill -CONT "$xenstored"
+check last-command-answered wait_for 30 xenstore-read "$gpu/vgpu/5020/state"
+for domain in {5001..5020}; do xenstore-rm "$gpu/vgpu/$domain"; done
 check victim-destroyed xl destroy victim
 check victim-gone wait_gone victim 20
 guest_config unborn labelled ""

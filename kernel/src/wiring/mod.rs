@@ -11,11 +11,15 @@
 //! | `guests` | the mediator's hypervisor services over Xen and loopback guests |
 //! | `serve` | a trapped access from its ioreq slot to the mediator and back |
 //! | `control` | attach and detach, asked for through Xenstore |
+//! | `nodes` | the nodes of such a command, and what they say |
+//! | `exchange` | their commands and answers as requests to Xenstore, none of which is waited for |
 //! | `xen` | Xen as this domain sees it: console, events, shared page |
 
 pub mod control;
+mod exchange;
 pub mod guest;
 pub mod guests;
+mod nodes;
 mod open;
 pub mod pages;
 mod pins;

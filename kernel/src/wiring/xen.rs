@@ -37,11 +37,13 @@ const SHARED_INFO: u64 = 0;
 const SERVER_PAGES: u64 = 1;
 const PINS: u64 = SERVER_PAGES + xen::ioreq::FRAMES * MAX_VGPUS as u64;
 
-/// Seconds that one Xenstore request may take.
+/// Seconds that one Xenstore request may take at start-up, where it is waited for.
 const XENSTORE_SECONDS: u32 = 1;
 
 /// This domain's Xenstore connection.
-pub type Store = Client<RingTransport<MappedPage, PollDoorbell<HypercallPage, MappedPage>>>;
+pub type Store = Client<StoreTransport>;
+/// What it goes through.
+pub type StoreTransport = RingTransport<MappedPage, PollDoorbell<HypercallPage, MappedPage>>;
 
 static PAGE: Once<HypercallPage> = Once::new();
 static SHARED_PAGE: Once<MappedPage> = Once::new();

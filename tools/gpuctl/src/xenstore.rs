@@ -212,7 +212,8 @@ struct Stream {
 }
 
 impl Transport for Stream {
-    fn put(&mut self, bytes: &[u8]) -> core::result::Result<usize, XenstoreError> {
+    // Writing blocks where it must: a command line has nothing else to do.
+    fn put(&mut self, bytes: &[u8], _wait: bool) -> core::result::Result<usize, XenstoreError> {
         self.out
             .write_all(bytes)
             .and_then(|()| self.out.flush())

@@ -6,7 +6,7 @@
 use core::mem::offset_of;
 
 use super::XenstoreError;
-use super::client::Transport;
+use super::stream::Transport;
 use crate::abi::xenstore::{
     CONNECTED, DomainInterface, ERROR_NONE, RECONNECT, RING_SIZE, SERVER_FEATURE_ERROR,
     SERVER_FEATURE_RECONNECTION,
@@ -89,7 +89,7 @@ impl<P: SharedPage, D: Doorbell> RingTransport<P, D> {
 }
 
 impl<P: SharedPage, D: Doorbell> Transport for RingTransport<P, D> {
-    fn put(&mut self, bytes: &[u8]) -> Result<usize, XenstoreError> {
+    fn put(&mut self, bytes: &[u8], wait: bool) -> Result<usize, XenstoreError> {
         loop {
             self.check()?;
             let put = self.sender.put(&self.page, bytes)?;
@@ -97,7 +97,7 @@ impl<P: SharedPage, D: Doorbell> Transport for RingTransport<P, D> {
                 self.doorbell.notify();
                 return Ok(put);
             }
-            if !self.wait() {
+            if !wait || !self.wait() {
                 return Ok(0);
             }
         }
@@ -143,7 +143,8 @@ impl<P: SharedPage, D: Doorbell> Transport for RingTransport<P, D> {
 /// Nanoseconds of one sleep.
 const SLICE: u64 = 10_000_000;
 
-/// A [`Doorbell`] by event channel and `SCHEDOP_poll`, for start-up and the control path.
+/// A [`Doorbell`] by event channel and `SCHEDOP_poll`, for start-up; a service that must not sleep
+/// here never lets it wait.
 #[derive(Debug)]
 pub struct PollDoorbell<H, P> {
     channels: EventChannels<H, P>,

@@ -2,6 +2,7 @@
 
 mod daemon;
 mod hostile;
+mod unwaited;
 mod wire;
 
 use super::*;

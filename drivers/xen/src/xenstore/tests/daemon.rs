@@ -46,6 +46,8 @@ struct Inner {
     /// Payload put in place of the right one.
     forged: Option<Vec<u8>>,
     reconnects: bool,
+    waiting_forbidden: bool,
+    requests: u32,
 }
 
 /// The daemon, and the page it shares with its one client.
@@ -66,6 +68,7 @@ impl Doorbell for Bell {
     fn notify(&mut self) {}
 
     fn wait(&mut self, waits: u32) -> bool {
+        assert!(!self.inner.borrow().waiting_forbidden, "the client waits");
         self.inner.borrow_mut().run(&self.page);
         waits < 64
     }
@@ -101,6 +104,8 @@ impl Daemon {
             collisions: 0,
             forged: None,
             reconnects: true,
+            waiting_forbidden: false,
+            requests: 0,
         };
         Self {
             page,
@@ -127,6 +132,34 @@ impl Daemon {
 
     pub fn open_transactions(&self) -> usize {
         self.inner.borrow().transactions.len()
+    }
+
+    /// From now on the client must not wait; [`Self::run`] lets the daemon run.
+    pub fn forbid_waiting(&self) {
+        self.inner.borrow_mut().waiting_forbidden = true;
+    }
+
+    /// Takes some of what was asked, and answers it.
+    pub fn run(&self) {
+        self.inner.borrow_mut().run(&self.page);
+    }
+
+    /// Puts what is to be sent into the ring, and does nothing else.
+    pub fn push(&self) {
+        self.inner.borrow_mut().push(&self.page);
+    }
+
+    /// Requests that came whole.
+    pub fn requests(&self) -> u32 {
+        self.inner.borrow().requests
+    }
+
+    pub fn inject_event(&self, path: &str, token: &str) {
+        self.inner.borrow_mut().event(path, token);
+    }
+
+    pub fn inject_reply(&self, kind: u32, request: u32, payload: &[u8]) {
+        self.inner.borrow_mut().send(kind, request, 0, payload);
     }
 
     /// Bytes to be sent before anything else.
@@ -177,6 +210,10 @@ impl Inner {
                 self.send(MessageType::WatchEvent as u32, 0, 0, b"a\0b\0");
             }
         }
+        self.push(page);
+    }
+
+    fn push(&mut self, page: &TestPage) {
         let put = self.sender.put(page, &self.outgoing).unwrap_or(0);
         self.outgoing.drain(..put);
     }
@@ -193,6 +230,7 @@ impl Inner {
     }
 
     fn serve(&mut self, header: Header, payload: &[u8]) {
+        self.requests += 1;
         let kind = MessageType::from_number(header.kind).expect("a known request");
         let (kind, mut reply) = match self.answer(kind, header.transaction, payload) {
             Ok(reply) => (header.kind, reply),
