@@ -149,6 +149,11 @@ boots() {
     done
     return 1
 }
+emulator_faults() { xl dmesg | grep -c 'RIP: *e008:'; }
+is_up_or_gone() {
+    grep -q '^GUEST userland' "/var/log/xen/guest-$1.log" || domain_gone "$1"
+}
+
 # ends NAME SECONDS: the guest says in time that it has done its work.
 ends() {
     wait_for "$2" is_done_or_gone "$1"
@@ -158,26 +163,14 @@ is_done_or_gone() {
     grep -a -q '^GUEST end' "/var/log/xen/guest-$1.log" || domain_gone "$1"
 }
 
-# works NAME SECONDS SIZE…: boots the guest, and it does its work in time. One that the emulator ended at
-# work is started again, too. Its number is in /tmp/NAME.domid.
+# works NAME SECONDS SIZE…: boots the guest, and it does its work in time. Its number is in
+# /tmp/NAME.domid.
 works() {
-    local name=$1 patience=$2 log=/var/log/xen/guest-$1.log try before
+    local name=$1 patience=$2
     shift 2
-    for try in 1 2 3; do
-        before=$(emulator_faults)
-        boots "$name" "$@" || return 1
-        xl domid "$name" > "/tmp/$name.domid"
-        ends "$name" "$patience" && return 0
-        domain_gone "$name" && [ "$(emulator_faults)" -gt "$before" ] || return 1
-        echo "testbed: the emulator ended $name at work (try $try)" > /dev/console
-        cp "$log" "/var/log/xen/lost-$name-$try.log"
-        : > "$log"
-    done
-    return 1
-}
-emulator_faults() { xl dmesg | grep -c 'RIP: *e008:'; }
-is_up_or_gone() {
-    grep -q '^GUEST userland' "/var/log/xen/guest-$1.log" || domain_gone "$1"
+    boots "$name" "$@" || return 1
+    xl domid "$name" > "/tmp/$name.domid"
+    ends "$name" "$patience"
 }
 
 # contract_kept LINES: the service domain said LINES times or more what the drivers of guests that
