@@ -1,7 +1,7 @@
 # The same i915 guest ten times in a row, each ending in a reboot, with work in each: nothing of the
 # service domain's stays with it.
 # stages: none
-# timeout: 2000
+# timeout: 3600
 # checks: 150
 
 start_service system_u:system_r:gpusvc_t || return 1

@@ -4,7 +4,7 @@
 # A quiet machine is needed: the kernel's patience with requests is twenty seconds of real time.
 # stages: none
 # needs: kernel-6.1
-# timeout: 2000
+# timeout: 2400
 # checks: 270
 
 # How many accesses through the aperture the guest has made.
