@@ -8,18 +8,14 @@
 //! A register that each guest has its own value of holds that value while the guest's commands run,
 //! so that they may read it, whatever it is. i915 verifies its workarounds so.
 //!
-//! A ring's own registers are ours where the hardware executes our copy of it. What a ring stores of
-//! them is known when it is copied; the [`Sink`](super::Sink) may put that in the command's place.
-//!
 //! FORCE_TO_NONPRIV opens a register to unprivileged batches. A slot may be loaded with a constant
 //! that is on the allow-list; never with a value that is known only when the command runs.
 
 use gpu::Engine;
 use gpu::spec::commands::RegisterUse;
-use gpu::spec::engine::{RING_CTL, RING_START, RING_TAIL};
 use gpu::spec::registers::{self, Behaviour, Kind, Policy, REGISTERS, Register};
 
-use super::{Audit, Privilege, What};
+use super::{Audit, What};
 
 /// Bits of an operand that are the register's offset.
 const OFFSET: u32 = 0x007f_fffc;
@@ -45,18 +41,6 @@ pub(super) fn all(audit: &Audit<'_>, first: usize, step: usize) -> Result<(), Wh
                 .try_for_each(|dword| one(audit, register_use, dword))
         }
     }
-}
-
-/// The register of its ring that a command of the ring stores in memory, whatever is predicated.
-pub(super) fn of_ring(audit: &Audit<'_>, operand: usize) -> Option<u32> {
-    const PREDICATED: u32 = 1 << 21;
-    let stores = audit.row.register_use == RegisterUse::Read;
-    if audit.privilege != Privilege::Ring || !stores || audit.header & PREDICATED != 0 {
-        return None;
-    }
-    let offset = audit.command.get(operand)? & OFFSET;
-    let inside = offset.checked_sub(audit.engine.base())?;
-    matches!(inside, RING_TAIL | RING_START | RING_CTL).then_some(inside)
 }
 
 /// Checks one operand.

@@ -53,9 +53,6 @@ pub struct Found {
     pub bits: Option<Bits>,
     /// Whether engine status page stores can be patched.
     pub patchable: bool,
-    /// The register of the guest's ring that it stores, and whether that can be patched.
-    pub register: Option<u32>,
-    pub is_ring: bool,
 }
 
 impl Sink for Found {
@@ -69,10 +66,6 @@ impl Sink for Found {
 
     fn set_bits(&mut self, _: usize, bits: Bits) -> bool {
         self.bits.replace(bits).is_none()
-    }
-
-    fn ring_register(&mut self, offset: u32) -> bool {
-        self.is_ring && self.register.replace(offset).is_none()
     }
 }
 

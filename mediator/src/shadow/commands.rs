@@ -1,7 +1,7 @@
 //! A piece of a guest's ring: copied once, judged, patched, cut where our room ends.
 
 use gpu::spec::engine;
-use gpu::{GraphicsAddress, PAGE_SIZE};
+use gpu::{Engine, GraphicsAddress, PAGE_SIZE};
 
 use super::batch::{Arena, Failure, Found, patch_start, patch_store};
 use super::image::Ring;
@@ -41,24 +41,30 @@ impl Chunk {
     }
 }
 
-/// Makes of MI_STORE_REGISTER_MEM, of a register of the ring, MI_STORE_DATA_IMM of the guest's value:
-/// four dwords, too, and the same flag for the global GTT.
-fn patch_register(command: &mut [u32], ring: &Ring, register: u32) {
+/// Makes of MI_STORE_REGISTER_MEM of a register of the ring, of which the hardware has that of our
+/// ring, MI_STORE_DATA_IMM of the guest's value: four dwords, too, and the same flag for the global
+/// GTT. The audit found nothing else wrong with it. Whether it is one.
+#[cold]
+fn patch_register(command: &mut [u32], engine: Engine, ring: &Ring, register: u32) -> bool {
+    const STORE_REGISTER_MEM: u32 = 0x24 << 23 | 2;
     const STORE_DATA_IMM: u32 = 0x20 << 23 | 2;
     const GLOBAL: u32 = 1 << 22;
-    let value = match register {
+    let [header, operands @ ..] = command else {
+        return false;
+    };
+    let value = match register.wrapping_sub(engine.base()) {
+        _ if *header & !GLOBAL != STORE_REGISTER_MEM => return false,
         engine::RING_TAIL => ring.tail,
         engine::RING_START => ring.start.0 as u32,
-        _ => ring.control(),
+        engine::RING_CTL => ring.control(),
+        _ => return false,
     };
-    if let [header, operands @ ..] = command {
-        *header = STORE_DATA_IMM | *header & GLOBAL;
-        // Register, address low, high: now address low, high, value.
-        operands.rotate_left(1);
-        if let [.., last] = operands {
-            *last = value;
-        }
+    *header = STORE_DATA_IMM | *header & GLOBAL;
+    // Register, address low, high: now address low, high, value.
+    if let Some([register, low, high]) = operands.first_chunk_mut() {
+        (*register, *low, *high) = (*low, *high, value);
     }
+    true
 }
 
 /// Copies from `ring`'s head into `out` and makes it executable.
@@ -89,7 +95,6 @@ pub fn chunk<H: Guests>(
     while at < length {
         let mut found = Found {
             patchable: arena.status_page.is_some(),
-            is_ring: true,
             ..Found::default()
         };
         let rest = dwords.get(at..).unwrap_or(&[]);
@@ -107,16 +112,22 @@ pub fn chunk<H: Guests>(
             Err(what) if matches!(what.what, What::Truncated(_)) && length < pending && at > 0 => {
                 break;
             }
-            Err(what) => return Err(refused(what)),
+            Err(what) => {
+                let command = dwords.get_mut(at..at + 4).unwrap_or(&mut []);
+                if let What::Register(register) = what.what
+                    && patch_register(command, arena.engine, ring, register)
+                {
+                    at += command.len();
+                    continue;
+                }
+                return Err(refused(what));
+            }
         };
         let Some(command) = dwords.get_mut(at..at + step.dwords) else {
             break;
         };
         if let (Some(store), Some(page)) = (found.store, arena.status_page) {
             patch_store(command, store, page);
-        }
-        if let Some(register) = found.register {
-            patch_register(command, ring, register);
         }
         if let Some(start) = found.batch {
             match arena.take(start, command) {

@@ -325,3 +325,24 @@ fn a_breadcrumb_before_the_offence_does_not_arrive_either() {
         context.descriptor()
     });
 }
+
+#[test]
+fn registers_of_a_ring_that_cannot_be_told_when_it_is_copied() {
+    let base = Engine::Vcs.base();
+    let store = |header, register| [header, register, 0, 0];
+    let [head, start] = [engine::RING_HEAD, engine::RING_START].map(|register| base + register);
+    in_ring("HEAD", Engine::Vcs, &store(0x1200_0002, head));
+    in_ring("START, predicated", Engine::Vcs, &store(0x1220_0002, start));
+    let foreign = Engine::Bcs.base() + engine::RING_START;
+    in_ring("START of BCS", Engine::Vcs, &store(0x1200_0002, foreign));
+    let outside = [0x1240_0002, start, 0xffff_f000, 0];
+    in_ring("START to another's memory", Engine::Vcs, &outside);
+    let load = [0x1480_0002, start, 0, 0];
+    in_ring("START, loaded", Engine::Vcs, &load);
+    in_batch(
+        "START in a batch",
+        Engine::Bcs,
+        false,
+        &[0x1200_0002, Engine::Bcs.base() + engine::RING_START, 0, 0],
+    );
+}

@@ -206,7 +206,7 @@ impl<D: Dma> Model<D> {
         let stored = self.uncore.file.at(slot);
         match behaviour {
             Behaviour::Ring | Behaviour::ExeclistStatus => streamer
-                .register(offset - engine.base(), self.uncore.timestamp())
+                .register(offset - engine.base(), || self.uncore.timestamp())
                 .unwrap_or(stored),
             Behaviour::MiMode => stored & !streamer::MODE_IDLE | streamer.mode(&self.uncore),
             Behaviour::ResetControl if streamer.held => engine::RESET_REQUEST | engine::RESET_READY,

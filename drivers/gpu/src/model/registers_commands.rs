@@ -103,7 +103,7 @@ fn qword<D: Dma>(run: &Executor<D>, offset: u32) -> u64 {
 fn read<D: Dma>(run: &Executor<D>, operand: u32) -> u32 {
     let inside = (operand & 0x7f_fffc).wrapping_sub(run.engine.base());
     run.running
-        .register(inside, run.uncore.timestamp())
+        .register(inside, || run.uncore.timestamp())
         .unwrap_or_else(|| run.uncore.command_read(operand))
 }
 

@@ -224,7 +224,7 @@ impl Streamer {
 
     /// The register at `offset` from the engine's base, where it is a view of the streamer, when
     /// TIMESTAMP is `timestamp`.
-    pub fn register(&self, offset: u32, timestamp: u64) -> Option<u32> {
+    pub fn register(&self, offset: u32, timestamp: impl Fn() -> u64) -> Option<u32> {
         match offset {
             engine::EXECLIST_STATUS_LO => return Some(self.status()),
             engine::EXECLIST_STATUS_HI => {
@@ -292,8 +292,8 @@ impl Running {
         self.batch().map_or(ring, |batch| batch.address)
     }
 
-    /// A register that is a view of the loaded context.
-    pub fn register(&self, offset: u32, timestamp: u64) -> Option<u32> {
+    /// A register that is a view of the loaded context, when TIMESTAMP is `timestamp`.
+    pub fn register(&self, offset: u32, timestamp: impl Fn() -> u64) -> Option<u32> {
         let valid = u64::from(super::image::BATCH_VALID);
         let batch = self.batch().map_or(0, |batch| batch.address | valid);
         Some(match offset {
@@ -303,7 +303,7 @@ impl Running {
             engine::RING_CTL => self.ring.control,
             engine::ACTHD => self.active_head() as u32,
             engine::ACTHD_UDW => (self.active_head() >> 32) as u32,
-            engine::CONTEXT_TIMESTAMP => self.context_timestamp(timestamp),
+            engine::CONTEXT_TIMESTAMP => self.context_timestamp(timestamp()),
             BB_ADDR => batch as u32,
             BB_ADDR_UDW => (batch >> 32) as u32,
             BB_STATE => self.batch().map_or(0, |batch| match batch.space {

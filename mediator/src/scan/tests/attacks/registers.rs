@@ -46,38 +46,6 @@ fn attack_18_registers_with_a_value_for_each_guest_are_read_by_their_engine_and_
 }
 
 #[test]
-fn attack_18_what_a_ring_stores_of_itself_is_reported_and_nothing_else_of_it() {
-    struct Patcher(Vec<u32>);
-    impl Sink for Patcher {
-        fn batch(&mut self, _: BatchStart) -> bool {
-            true
-        }
-
-        fn ring_register(&mut self, offset: u32) -> bool {
-            self.0.push(offset);
-            true
-        }
-    }
-    let judge = |privilege, command: &[u32]| {
-        let mut patcher = Patcher(Vec::new());
-        let result = scan(Engine::Rcs, privilege, command, &LIMITS, &mut patcher);
-        (result.is_ok(), patcher.0)
-    };
-    let srm = |register| [SRM | CALL, register, LOW, 0];
-    assert_eq!(judge(Privilege::Ring, &srm(0x2038)), (true, vec![0x38]));
-    // Its head moves; another engine's; predicated; outside the slice; from a batch; a load.
-    assert_eq!(judge(Privilege::Ring, &srm(0x2034)), (false, vec![]));
-    assert_eq!(judge(Privilege::Ring, &srm(0x2_2038)), (false, vec![]));
-    let predicated = [SRM | CALL | 1 << 21, 0x2038, LOW, 0];
-    assert_eq!(judge(Privilege::Ring, &predicated), (false, vec![]));
-    let outside = [SRM | CALL, 0x2038, LOW_END, 0];
-    assert_eq!(judge(Privilege::Ring, &outside), (false, vec![]));
-    assert_eq!(judge(Privilege::Privileged, &srm(0x2038)), (false, vec![]));
-    let load = [LRM | CALL, 0x2038, LOW, 0];
-    assert_eq!(judge(Privilege::Ring, &load), (false, vec![]));
-}
-
-#[test]
 fn attack_18_the_second_register_of_a_list_is_checked_like_the_first() {
     let list = [0x1100_0003, 0x2600, 0, 0x2230, 0];
     assert_eq!(ring(Engine::Rcs, &list), Some(What::Register(0x2230)));
