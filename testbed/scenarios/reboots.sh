@@ -2,7 +2,7 @@
 # service domain's stays with it.
 # stages: none
 # timeout: 3600
-# checks: 150
+# checks: 280
 
 start_service system_u:system_r:gpusvc_t || return 1
 before=$(resources)

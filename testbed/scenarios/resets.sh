@@ -5,7 +5,7 @@
 # stages: none
 # needs: kernel-6.1
 # timeout: 2400
-# checks: 270
+# checks: 340
 
 # How many accesses through the aperture the guest has made.
 aperture() {
