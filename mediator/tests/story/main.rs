@@ -11,6 +11,7 @@ mod bystander;
 mod driver;
 
 mod allocation;
+mod clock;
 mod contract;
 mod copies;
 mod draw;
