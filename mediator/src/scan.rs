@@ -309,17 +309,20 @@ impl Audit<'_> {
             Verdict::Batch => self.batch(found),
             Verdict::End if self.privilege == Privilege::Ring => Err(What::EndOutsideBatch),
             Verdict::End => Ok(true),
-            Verdict::StatusPage { own, .. } if own.any(self.command) => Ok(false),
-            // The blitter's hardware would write the engine's page.
-            Verdict::StatusPage { own, why } => {
-                let set = !self.privilege.privileged() && found.set_bits(self.position, own);
-                if set {
-                    Ok(false)
-                } else {
-                    Err(What::Refused(why))
-                }
-            }
+            Verdict::StatusPage(own) => self.status_page(own, found),
             Verdict::Refuse(why) => Err(What::Refused(why)),
+        }
+    }
+
+    /// The blitter's hardware would write the engine's page, whoever asks.
+    #[cold]
+    #[inline(never)]
+    fn status_page(&self, own: Bits, found: &mut impl Sink) -> Result<bool, What> {
+        let unprivileged = !self.privilege.privileged();
+        if own.any(self.command) || unprivileged && found.set_bits(self.position, own) {
+            Ok(false)
+        } else {
+            Err(What::Refused(commands::STATUS_PAGE))
         }
     }
 

@@ -68,6 +68,9 @@ pub enum Length {
     },
 }
 
+/// Why the engine's status page is out of reach.
+pub const STATUS_PAGE: &str = "writes the engine's status page, which the guests share";
+
 /// What the audit says to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -85,13 +88,8 @@ pub enum Verdict {
     /// Ends this batch or ring.
     End,
     /// Writes the context's own status page if this bit is set or the batch is unprivileged, which
-    /// the audit makes sure of; else the engine's: never, and why.
-    StatusPage {
-        /// The bit.
-        own: Bits,
-        /// Why.
-        why: &'static str,
-    },
+    /// the audit makes sure of; else the engine's: never ([`STATUS_PAGE`]).
+    StatusPage(Bits),
     /// Never, and why.
     Refuse(&'static str),
 }

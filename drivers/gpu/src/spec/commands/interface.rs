@@ -3,6 +3,7 @@
 //! Client 0, opcode in bits 28:23. They are the only ones, with PIPE_CONTROL, that can name the
 //! global GTT or a register.
 
+use super::STATUS_PAGE;
 use super::row::mi;
 use super::{
     AddressField, AddressSpace, Bits, Command, Engines, Extent, RegisterUse, Rule, Verdict,
@@ -15,7 +16,6 @@ const FLUSH_POST_SYNC: Bits = Bits {
 };
 
 const DISPLAY: &str = "the display is the host's; a vGPU has its own, reached by registers only";
-const STATUS_PAGE: &str = "writes the engine's status page, which the guests share";
 const PROTECTED: &str = "protected content is not virtualised";
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -77,10 +77,7 @@ pub(super) const COMMANDS: &[Command] = &[
             },
             "reaches beyond the page",
         )])
-        .verdict(Verdict::StatusPage {
-            own: Bits::bit(0, 21),
-            why: STATUS_PAGE,
-        }),
+        .verdict(Verdict::StatusPage(Bits::bit(0, 21))),
     mi("MI_LOAD_REGISTER_IMM", 0x22)
         .sized(8, 3)
         .registers(RegisterUse::Immediate, 1, 2),

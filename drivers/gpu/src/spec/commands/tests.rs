@@ -250,7 +250,7 @@ fn audited(row: &Command) -> String {
         }),
         Verdict::Batch => parts.push("starts a batch".into()),
         Verdict::End => parts.push("ends a batch".into()),
-        Verdict::StatusPage { .. } => parts.push("the context's own page only".into()),
+        Verdict::StatusPage(_) => parts.push("the context's own page only".into()),
         Verdict::Allow => {}
     }
     for field in row
