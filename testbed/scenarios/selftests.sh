@@ -22,7 +22,7 @@ ran() {
         sed -n "/^SELFTEST $2 begin/,\$ s#.*i915: Running [^/]*/\\([^ ]*\\)\$#\\1#p"
 }
 ended() { console "$1" | grep -a -q "^SELFTEST $2 end"; }
-steps() { console "$1" | grep -a -c 'SELFTEST \|i915: Running '; }
+steps() { console "$1" | grep -a -c 'SELFTEST \|i915: Running \|failed with error'; }
 
 # use: what the service domain has done for the guest so far.
 use() {
