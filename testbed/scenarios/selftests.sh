@@ -32,7 +32,7 @@ use() {
 
 # follow GUEST FAULTS: waits until it has ended. What ends it early is told at the end of its console,
 # which is the reader's: `hang`, `slow` (a test takes too long), `cut` (the time is over), `lost` (the
-# emulator's fault, of which there were FAULTS before; see `boots`).
+# emulator's fault, of which there were FAULTS before).
 follow() {
     local now seen=-1 begun=$SECONDS alive=$SECONDS used=
     until domain_gone "$1"; do
