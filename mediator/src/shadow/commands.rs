@@ -43,7 +43,7 @@ impl Chunk {
 
 /// Makes of MI_STORE_REGISTER_MEM of a register of the ring, of which the hardware has that of our
 /// ring, MI_STORE_DATA_IMM of the guest's value: four dwords, too, and the same flag for the global
-/// GTT. The audit found nothing else wrong with it. Whether it is one.
+/// GTT. What it has become is judged like any command. Whether it was one.
 #[cold]
 fn patch_register(command: &mut [u32], engine: Engine, ring: &Ring, register: u32) -> bool {
     const STORE_REGISTER_MEM: u32 = 0x24 << 23 | 2;
@@ -117,7 +117,6 @@ pub fn chunk<H: Guests>(
                 if let What::Register(register) = what.what
                     && patch_register(command, arena.engine, ring, register)
                 {
-                    at += command.len();
                     continue;
                 }
                 return Err(refused(what));

@@ -337,6 +337,9 @@ fn registers_of_a_ring_that_cannot_be_told_when_it_is_copied() {
     in_ring("START of BCS", Engine::Vcs, &store(0x1200_0002, foreign));
     let outside = [0x1240_0002, start, 0xffff_f000, 0];
     in_ring("START to another's memory", Engine::Vcs, &outside);
+    // A store of a constant takes this bit for "at the address of this core".
+    let odd = [0x1200_0002, start, 1, 0];
+    in_ring("START to an odd address", Engine::Vcs, &odd);
     let load = [0x1480_0002, start, 0, 0];
     in_ring("START, loaded", Engine::Vcs, &load);
     in_batch(
