@@ -169,14 +169,14 @@ impl Bed {
             }
             Event::Refused => self.refused = true,
             Event::Served(vcpu) if self.vcpus[vcpu] == Vcpu::Reports => {
-                let written = self
-                    .underway
-                    .accesses()
-                    .find(|(who, _)| *who == vcpu as u32);
+                let written = self.underway.frame(vcpu as u32);
                 self.underway.begins(vcpu as u32, None);
-                self.change_back();
                 self.vcpus[vcpu] = Vcpu::Runs;
-                if let Some((_, written)) = written {
+                if let Some(written) = written {
+                    // No other page: more may wait than one round changes back.
+                    if self.protection.take(written, &self.underway) {
+                        assert!(self.typed.remove(&written));
+                    }
                     self.nobody_goes_on_too_early(vcpu, written);
                 }
             }

@@ -106,12 +106,7 @@ fn a_reply_that_is_overdue_ends_its_command_and_nothing_else() {
 #[test]
 fn commands_before_the_watch_are_found_by_its_first_event() {
     let mut service = Loop::new();
-    for domain in [3, 4, 5] {
-        service
-            .store()
-            .tree
-            .insert(node(domain, "command"), "detach".into());
-    }
+    service.command_unheard(&[3, 4, 5]);
     service
         .store()
         .tree
@@ -124,21 +119,13 @@ fn commands_before_the_watch_are_found_by_its_first_event() {
     service.store().event(VGPUS);
     service.store().patience = ALWAYS;
     service.settle();
-    let obeyed: Vec<_> = service
-        .obeyed
-        .iter()
-        .map(|command| command.domain.0)
-        .collect();
-    assert_eq!(obeyed, [3, 5]);
+    assert_eq!(service.obeyed(), [3, 5]);
 }
 
 #[test]
 fn one_that_gets_no_reply_does_not_keep_the_others_from_theirs() {
     let mut service = Loop::new();
-    for domain in [3, 4, 5] {
-        let command = node(domain, "command");
-        service.store().tree.insert(command, "detach".into());
-    }
+    service.command_unheard(&[3, 4, 5]);
     service.store().event(VGPUS);
     // The names, and one node of the first.
     service.store().patience = 2;
@@ -148,12 +135,7 @@ fn one_that_gets_no_reply_does_not_keep_the_others_from_theirs() {
     assert_eq!(service.errors, [XenstoreError::TimedOut]);
     service.store().patience = ALWAYS;
     service.settle();
-    let obeyed: Vec<_> = service
-        .obeyed
-        .iter()
-        .map(|command| command.domain.0)
-        .collect();
-    assert_eq!(obeyed, [4, 5]);
+    assert_eq!(service.obeyed(), [4, 5]);
 }
 
 #[test]

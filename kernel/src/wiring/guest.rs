@@ -43,6 +43,8 @@ pub struct XenGuest {
     recalls: bool,
     /// Whether the present request is such a report and nothing else.
     report: bool,
+    /// The frame of the access before it, of the same vCPU.
+    before: Option<u64>,
     /// Pages that the present request may still have changed back at once.
     budget: usize,
 }
@@ -89,6 +91,7 @@ impl XenGuest {
             written: 0,
             recalls: true,
             report: false,
+            before: None,
             budget: 0,
         })
     }
@@ -172,6 +175,7 @@ impl XenGuest {
         let memory = request.kind == Kind::Memory;
         let frame = memory.then_some(request.address / PAGE_SIZE);
         self.report = request.kind == Kind::Invalidate && self.underway.only_recalled(request.vcpu);
+        self.before = self.underway.frame(request.vcpu);
         self.budget = BATCH;
         self.underway.begins(request.vcpu, frame);
         if self.protected_write(request).is_some() {
@@ -188,7 +192,12 @@ impl XenGuest {
     /// the guest must not go on before it is memory again.
     pub fn served(&mut self, request: &Request) {
         if request.kind == Kind::Invalidate {
-            // What the vCPU did before is over, and it waits.
+            // What the vCPU did before is over, and it waits. Others may be many.
+            if let Some(frame) = self.before
+                && self.protection.take(frame, &self.underway)
+            {
+                self.make_memory(frame);
+            }
             self.change_back();
         }
         let Some(frame) = self.protected_write(request) else {
@@ -245,13 +254,17 @@ impl XenGuest {
             let Some(frame) = self.protection.next(&self.underway) else {
                 return done;
             };
-            let model = self.server.model();
-            if let Err(error) = model.set_memory_type(frame, 1, MemoryType::RamRw) {
-                // Gone, and its type with it.
-                log::debug!("{} xen: {error}", self.domain());
-            }
+            self.make_memory(frame);
         }
         BATCH
+    }
+
+    fn make_memory(&self, frame: u64) {
+        let model = self.server.model();
+        if let Err(error) = model.set_memory_type(frame, 1, MemoryType::RamRw) {
+            // Gone, and its type with it.
+            log::debug!("{} xen: {error}", self.domain());
+        }
     }
 
     /// When the next look at pages to change back is due.

@@ -97,6 +97,11 @@ impl Protection {
             .map(|(vcpu, _)| vcpu)
     }
 
+    /// Whether this page may be changed back now; then it is forgotten.
+    pub fn take(&mut self, frame: u64, underway: &Underway) -> bool {
+        underway.at(frame).is_none() && self.stay(frame)
+    }
+
     /// A page that may be changed back now; it is forgotten.
     pub fn next(&mut self, underway: &Underway) -> Option<u64> {
         let free = |frame: &u64| underway.at(*frame).is_none();

@@ -39,6 +39,11 @@ impl Underway {
         }
     }
 
+    /// The frame of the last access of a vCPU, if it may not be over.
+    pub fn frame(&self, vcpu: u32) -> Option<u64> {
+        self.0.get(vcpu as usize)?.frame
+    }
+
     /// vCPUs whose last access may not be over, and its frame.
     pub fn accesses(&self) -> impl Iterator<Item = (u32, u64)> {
         let cpus = (0..).zip(&self.0);

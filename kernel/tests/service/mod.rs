@@ -87,6 +87,19 @@ impl Loop {
         self.store().command(domain, "attach");
     }
 
+    /// Gives commands of which no event tells.
+    pub fn command_unheard(&self, domains: &[u16]) {
+        for domain in domains {
+            let path = node(*domain, "command");
+            self.store().tree.insert(path, "detach".into());
+        }
+    }
+
+    /// The guests whose commands were carried out.
+    pub fn obeyed(&self) -> Vec<u16> {
+        self.obeyed.iter().map(|command| command.domain.0).collect()
+    }
+
     pub fn value(&self, domain: u16, name: &str) -> Option<String> {
         self.store().tree.get(&node(domain, name)).cloned()
     }

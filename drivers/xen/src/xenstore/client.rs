@@ -2,8 +2,9 @@
 //!
 //! One request at a time. [`Client::ask`] sends it and [`Client::look`] finds its reply later,
 //! without waiting; what `operations` has does both and waits in between. What is left of a request
-//! that timed out still goes out before the next one, and its late reply is dropped. Events wait in a bounded queue; when it overflows, that is noted, and whoever watches
-//! must look at everything again.
+//! that timed out still goes out before the next one, and its late reply is dropped. Events wait in a
+//! bounded queue; when it overflows, that is noted, and whoever watches must look at everything
+//! again.
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
