@@ -8,7 +8,7 @@ use super::image::Ring;
 use super::memory::Memory;
 use super::{Buffer, RING_PAGES, Refusal};
 use crate::Guests;
-use crate::scan::{self, BatchStart, Privilege, What};
+use crate::scan::{self, BatchStart, Limits, Privilege, Step, Violation, What};
 
 /// Most dwords of one chunk; TAIL must not catch up with HEAD, nor stand in its cache line.
 const MOST: usize = RING_PAGES * PAGE_SIZE as usize / 4 - 32;
@@ -44,7 +44,6 @@ impl Chunk {
 /// Makes of MI_STORE_REGISTER_MEM of a register of the ring, of which the hardware has that of our
 /// ring, MI_STORE_DATA_IMM of the guest's value: four dwords, too, and the same flag for the global
 /// GTT. What it has become is judged like any command. Whether it was one.
-#[cold]
 fn patch_register(command: &mut [u32], engine: Engine, ring: &Ring, register: u32) -> bool {
     const STORE_REGISTER_MEM: u32 = 0x24 << 23 | 2;
     const STORE_DATA_IMM: u32 = 0x20 << 23 | 2;
@@ -65,6 +64,27 @@ fn patch_register(command: &mut [u32], engine: Engine, ring: &Ring, register: u3
         (*register, *low, *high) = (*low, *high, value);
     }
     true
+}
+
+/// Patches the refused command at `at`, if that helps, and judges what it has become.
+#[cold]
+#[inline(never)]
+fn again(
+    dwords: &mut [u32],
+    at: usize,
+    engine: Engine,
+    limits: &Limits,
+    ring: &Ring,
+    refused: Violation,
+) -> Result<Step, Violation> {
+    let command = dwords.get_mut(at..at + 4).unwrap_or(&mut []);
+    match refused.what {
+        What::Register(register) if patch_register(command, engine, ring, register) => {
+            let (privilege, mut none) = (Privilege::Ring, Found::default());
+            scan::step(engine, privilege, command, at, limits, &mut none)
+        }
+        _ => Err(refused),
+    }
 }
 
 /// Copies from `ring`'s head into `out` and makes it executable.
@@ -113,13 +133,7 @@ pub fn chunk<H: Guests>(
                 break;
             }
             Err(what) => {
-                let command = dwords.get_mut(at..at + 4).unwrap_or(&mut []);
-                if let What::Register(register) = what.what
-                    && patch_register(command, arena.engine, ring, register)
-                {
-                    continue;
-                }
-                return Err(refused(what));
+                again(dwords, at, arena.engine, &arena.limits, ring, what).map_err(refused)?
             }
         };
         let Some(command) = dwords.get_mut(at..at + step.dwords) else {
